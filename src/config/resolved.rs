@@ -1,0 +1,144 @@
+//! The configuration as meant: every default filled in, every value checked. Travels as JSON from the supervisor to the roles.
+use pubsub_wire::Limits;
+use pubsub_wire::value::Overflow;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything a node was told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Worker processes, 1..=1024.
+    pub workers: u32,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Metrics, health, status; `None` is off.
+    pub admin: Option<SocketAddr>,
+    /// What publishes inside the node.
+    pub sources: Vec<Source>,
+    /// Pause between two pushes, milliseconds, drawn anew each time.
+    pub interval_ms: (u64, u64),
+    /// Executions in one `execs` payload.
+    pub rows: u32,
+    /// Which log.
+    pub log: Log,
+    /// What the log keeps, first matching pattern wins, the last is `>`.
+    pub retain: Vec<Retain>,
+    /// Most topics of the node.
+    pub topics_max: u64,
+    /// Most keys whose newest value is kept.
+    pub keys_max: u64,
+    /// Nothing received for this long: ping.
+    pub heartbeat_ms: u64,
+    /// Nothing taken by the kernel though something waits.
+    pub write_stall_ms: u64,
+    /// Control socket, lock, hub socket.
+    pub run_dir: PathBuf,
+    /// Log lines as text or JSON.
+    pub log_format: LogFormat,
+    /// Who may publish and call.
+    pub publish: PublishFrom,
+    /// Other origins that browsers may come from.
+    pub origins: Vec<String>,
+    /// Window of a graceful stop.
+    pub drain_ms: u64,
+    /// Name of this node.
+    pub node: String,
+    /// `/echo` is served.
+    pub echo: bool,
+    /// Limits of a connection, told in `welcome`.
+    pub limits: Limits,
+    /// Limits of a worker.
+    pub worker: WorkerLimits,
+    /// Bound of a subscription that names none.
+    pub default_messages: u64,
+    /// Bound of a subscription that names none.
+    pub default_bytes: u64,
+    /// Overflow policy by pattern for a subscription that names none; first match wins, else `drop_oldest`.
+    pub overflow: Vec<(String, Overflow)>,
+}
+
+/// What publishes inside the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// `execs` payloads and quotes, made up.
+    Synthetic,
+    /// A recorded file.
+    Replay {
+        /// CSV, also gzipped.
+        file: PathBuf,
+        /// Begin again at the end.
+        again: bool,
+    },
+}
+
+/// Which log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Log {
+    /// In the hub's memory.
+    Memory,
+}
+
+/// What the log keeps of the topics that match a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retain {
+    /// Topic pattern.
+    pub pattern: String,
+    /// Bytes of entries.
+    pub bytes: u64,
+    /// Oldest age, milliseconds.
+    pub age_ms: Option<u64>,
+    /// Entries.
+    pub count: Option<u64>,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum LogFormat { Text, Json }
+
+/// Who may publish and call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum PublishFrom { Loopback, Anyone, Nobody }
+
+/// Limits of one worker; all configurable in the file's `[worker]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerLimits {
+    /// Connections of one worker.
+    pub connections: u32,
+    /// Connections of the node.
+    pub node_connections: u32,
+    /// Connections from one address, per node as far as a worker sees it: per worker.
+    pub per_address: u32,
+    /// Handshakes under way at once.
+    pub handshakes: u32,
+    /// Time for a handshake, milliseconds.
+    pub handshake_ms: u64,
+    /// Bytes of a request head.
+    pub header_bytes: usize,
+    /// Commands per second of a session, and the burst.
+    pub commands_per_s: u32,
+    /// Burst of commands.
+    pub commands_burst: u32,
+    /// Publications per second of a session.
+    pub publishes_per_s: u32,
+    /// Bytes of publications per second of a session.
+    pub publish_bytes_per_s: u32,
+    /// Publications of this worker that may wait for the hub.
+    pub pending_publishes: usize,
+    /// Control lane of one session, bytes.
+    pub control_bytes: usize,
+    /// Rings of one worker, bytes.
+    pub ring_bytes: usize,
+    /// One read of history, bytes.
+    pub read_bytes: u32,
+    /// Kernel send buffer of a connection (`SO_SNDBUF`), bytes; 0 leaves the system's.
+    pub send_buffer_bytes: usize,
+    /// `TCP_NOTSENT_LOWAT`, bytes; 0 leaves the system's.
+    pub notsent_lowat_bytes: u32,
+}

@@ -1,0 +1,2 @@
+//! What is measured, where it is kept, and how it is named.
+pub mod scoreboard;
