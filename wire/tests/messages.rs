@@ -8,6 +8,7 @@ use pubsub_wire::value::{
 };
 use pubsub_wire::{ErrorCode, Limits};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 fn text(build: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut out = Vec::new();
@@ -312,6 +313,23 @@ fn op_need_not_come_first() {
         parse_server(escaped).unwrap(),
         ServerMessage::Msg(_)
     ));
+}
+
+#[test]
+fn a_borrowed_message_copies_nothing_that_is_not_escaped() {
+    let text =
+        r#"{"op":"msg","sub":"a.*","topic":"a.b","offset":1,"ts":2,"key":"k\u0041","data":[1 ]}"#;
+    let msg = parse_msg(text).unwrap().unwrap();
+    assert!(matches!(msg.sub, Some(Cow::Borrowed("a.*"))));
+    assert!(matches!(msg.topic, Cow::Borrowed("a.b")));
+    assert_eq!((msg.key.as_deref(), msg.data.get()), (Some("kA"), "[1 ]"));
+    let text = r#"{"op":"msg","topic":"a.b","offset":1,"ts":2,"key":null,"data":{"x":7}}"#;
+    let msg = parse_msg(text).unwrap().unwrap();
+    assert!(msg.sub.is_none() && msg.key.is_none());
+    let ServerMessage::Msg(owned) = parse_server(text).unwrap() else {
+        panic!()
+    };
+    assert_eq!(owned.json::<Value>().unwrap(), json!({"x": 7}));
 }
 
 #[test]
