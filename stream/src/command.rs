@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::hub::Start;
 use crate::ring::Reach;
 use crate::session::{Control, NONE};
-use crate::subscription::{Draining, Opening, Stage};
+use crate::subscription::{Draining, Leave, Opening, Stage};
 use crate::timer::CLOSE_FLUSH_NS;
 
 /// Refusals for their rate after which a client that goes on is closed, in bursts of its own.
@@ -293,7 +293,7 @@ impl Engine {
         let index = self.find(session, topic)?;
         let subscription = &mut self.subscriptions[index as usize];
         if let Some(opening) = subscription.extra.as_mut().and_then(|e| e.opening.as_mut()) {
-            opening.leave = Some(id);
+            opening.leave = Some(Leave(id));
             self.forget_name(index);
             return Ok(());
         }
@@ -340,7 +340,7 @@ impl Engine {
             return;
         };
         self.subscriptions[index as usize].tidy();
-        if let Some(id) = opening.leave {
+        if let Some(Leave(id)) = opening.leave {
             self.leave(index, id);
         }
     }

@@ -155,7 +155,7 @@ impl Engine {
         };
         let epoch = std::rc::Rc::clone(&self.hub.epoch);
         self.send(index, |out| {
-            encode::published(out, Some(&waiting.id), &waiting.topic, &epoch, offset)
+            encode::published(out, Some(&waiting.id), &waiting.topic, &epoch, offset);
         });
     }
 

@@ -143,10 +143,10 @@ impl Engine {
     }
 
     /// A piece of history came.
-    pub(crate) fn on_slice<'a>(
+    pub(crate) fn on_slice(
         &mut self,
         head: SliceHead,
-        entries: &mut dyn Iterator<Item = EntryRef<'a>>,
+        entries: &mut dyn Iterator<Item = EntryRef<'_>>,
     ) {
         let Some(ask) = self.reads.asked.remove(&head.request) else {
             return;

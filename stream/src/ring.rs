@@ -341,7 +341,7 @@ mod tests {
         ring.hold(4, Hold::Live);
         ring.evict(WIDE);
         assert_eq!(
-            (ring.first(), ring.head(), ring.base_position()),
+            (ring.first(), ring.head(), ring.position_before(4)),
             (4, 6, 30)
         );
     }

@@ -105,6 +105,10 @@ impl Pace {
 
 /// One client's connection, as the engine sees it.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, a byte each"
+)]
 pub(crate) struct Session {
     pub(crate) generation: u32,
     /// Its number in the session's name.

@@ -54,6 +54,10 @@ impl Lost {
 /// A loss that has yet to be announced.
 pub(crate) type PendingGap = Gap<Rc<str>>;
 
+/// An unsubscribe that waits, and the id it is to be answered with.
+#[derive(Debug)]
+pub(crate) struct Leave(pub(crate) Option<Id>);
+
 /// What a subscription that has not begun waits with.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -62,7 +66,7 @@ pub(crate) struct Opening {
     /// What the hub is to be asked; nothing: it begins at the head.
     pub(crate) start: Option<Start>,
     /// It was unsubscribed before it began.
-    pub(crate) leave: Option<Option<Id>>,
+    pub(crate) leave: Option<Leave>,
 }
 
 /// An unsubscribe that lets what is pending go out first.
@@ -94,6 +98,10 @@ impl Extra {
 
 /// A cursor into a view.
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, a byte each"
+)]
 pub(crate) struct Subscription {
     pub(crate) serial: u32,
     pub(crate) session: u32,
