@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -360,7 +361,11 @@ fn close_reason(why: &Closed) -> &'static str {
 
 fn lost(error: Error) -> Closed {
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => Closed::lost("the socket ended"),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            Closed::lost("the socket ended without a close frame")
+        }
         Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_) => Closed::Violation {
             why: error.to_string(),
         },

@@ -7,7 +7,11 @@
 //! Laws: every request gets exactly one answer unless the connection ends; events of a subscription come out in the order
 //! they came in, after its `subscribed` and until its `unsubscribed`; a subscription that was let go is unsubscribed from,
 //! and nothing of it comes out any more; a text that is still being unsubscribed from is asked for again only afterwards.
+#[cfg(test)]
+mod laws;
 mod messages;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Refusal;
 use crate::event::{Event, Goaway};
