@@ -12,7 +12,7 @@ use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use flate2::bufread::MultiGzDecoder;
 use pubsub_wire::Limits;
 use pubsub_wire::topic::{TopicError, check_topic};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -350,7 +350,10 @@ fn escape(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(c);
             }
-            '\u{0}'..'\u{20}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            '\u{0}'..'\u{20}' => {
+                // Writing into a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
             _ => out.push(c),
         }
     }
