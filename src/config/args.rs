@@ -137,7 +137,12 @@ pub struct NodeArgs {
 #[command(max_term_width = 120, arg_required_else_help = false)]
 pub struct CtlArgs {
     /// The node's run dir [default: that of the only node running here]
-    #[arg(id = "ctl-run-dir", long = "run-dir", value_name = "DIR", global = true)]
+    #[arg(
+        id = "ctl-run-dir",
+        long = "run-dir",
+        value_name = "DIR",
+        global = true
+    )]
     pub run_dir: Option<PathBuf>,
     /// What to ask or tell.
     #[command(subcommand)]
@@ -215,7 +220,12 @@ pub enum Parsed {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Parsed, ConfigError> {
     match CommandLine::try_parse_from(words) {
         Ok(typed) => Ok(Parsed::Run(Box::new(typed))),
-        Err(shown) if matches!(shown.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(shown)
+            if matches!(
+                shown.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
             Ok(Parsed::Show(shown.render().to_string()))
         }
         Err(refused) => Err(ConfigError::Usage(refusal(&refused))),
@@ -265,10 +275,15 @@ impl NodeArgs {
 /// clap's many lines as one: what is wrong, its tips, where to read on.
 fn refusal(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
-    let told = rendered.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let told = rendered
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let mut parts = Vec::new();
     for line in told.map(str::trim).filter(|line| !line.is_empty()) {
-        let line = line.strip_prefix("error: ").or(line.strip_prefix("tip: ")).unwrap_or(line);
+        let line = line
+            .strip_prefix("error: ")
+            .or(line.strip_prefix("tip: "))
+            .unwrap_or(line);
         parts.push(line.trim_end_matches('.').to_owned());
     }
     format!("{} (see pubsub-server --help)", parts.join("; "))
@@ -280,7 +295,9 @@ mod tests {
     use clap::CommandFactory;
 
     fn read(words: &[&str]) -> Result<CommandLine, String> {
-        let words = std::iter::once("pubsub-server").chain(words.iter().copied()).map(OsString::from);
+        let words = std::iter::once("pubsub-server")
+            .chain(words.iter().copied())
+            .map(OsString::from);
         match parse(words) {
             Ok(Parsed::Run(typed)) => Ok(*typed),
             Ok(Parsed::Show(text)) => Err(text),
@@ -296,7 +313,10 @@ mod tests {
     #[test]
     fn every_setting_is_a_flag_and_every_flag_of_a_node_is_a_setting() {
         let command = CommandLine::command();
-        let mut flags: Vec<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+        let mut flags: Vec<&str> = command
+            .get_arguments()
+            .filter_map(clap::Arg::get_long)
+            .collect();
         flags.retain(|flag| !["config", "print-config", "help", "version"].contains(flag));
         flags.sort_unstable();
         let mut settings: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
@@ -307,15 +327,27 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_setting() {
         for setting in SETTINGS {
-            let typed = read(&[&format!("--{}=true", setting.name)]).unwrap().node.typed();
-            let given = typed.get(setting.name).unwrap_or_else(|| panic!("--{} is lost", setting.name));
-            assert_eq!((given[0].text.as_str(), &given[0].origin), ("true", &Origin::Flag(setting.name)));
+            let typed = read(&[&format!("--{}=true", setting.name)])
+                .unwrap()
+                .node
+                .typed();
+            let given = typed
+                .get(setting.name)
+                .unwrap_or_else(|| panic!("--{} is lost", setting.name));
+            assert_eq!(
+                (given[0].text.as_str(), &given[0].origin),
+                ("true", &Origin::Flag(setting.name))
+            );
         }
     }
 
     #[test]
     fn a_switch_may_stand_alone_and_be_taken_back() {
-        let text = |words: &[&str]| read(words).unwrap().node.typed().get("echo").unwrap()[0].text.clone();
+        let text = |words: &[&str]| {
+            read(words).unwrap().node.typed().get("echo").unwrap()[0]
+                .text
+                .clone()
+        };
         assert_eq!(text(&["--echo"]), "true");
         assert_eq!(text(&["--echo=false"]), "false");
     }
@@ -323,13 +355,32 @@ mod tests {
     #[test]
     fn help_shows_all_that_can_be_used_and_nothing_else() {
         let help = read(&["--help"]).unwrap_err();
-        for shown in ["--workers", "Examples:", "PUBSUB_", "check", "ctl", "Exit codes"] {
+        for shown in [
+            "--workers",
+            "Examples:",
+            "PUBSUB_",
+            "check",
+            "ctl",
+            "Exit codes",
+        ] {
             assert!(help.contains(shown), "{shown} is not in\n{help}");
         }
-        for hidden in ["role", "kafka", "disk", "venue", "partitions", "log-sync", "--top", "roll"] {
+        for hidden in [
+            "role",
+            "kafka",
+            "disk",
+            "venue",
+            "partitions",
+            "log-sync",
+            "--top",
+            "roll",
+        ] {
             assert!(!help.contains(hidden), "{hidden} is in\n{help}");
         }
-        assert!(help.lines().all(|line| line.chars().count() <= 140), "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 140),
+            "{help}"
+        );
     }
 
     #[test]
@@ -340,19 +391,30 @@ mod tests {
             (&["dance"], "unrecognized subcommand 'dance'"),
             (&["ctl", "workers", "0"], "0 is not in 1..=1024"),
             (&["ctl"], "requires a subcommand"),
-            (&["--workers", "1", "--workers", "2"], "cannot be used multiple times"),
+            (
+                &["--workers", "1", "--workers", "2"],
+                "cannot be used multiple times",
+            ),
         ];
         for (words, part) in wrong {
             let line = read(words).unwrap_err();
             assert!(line.contains(part), "{part:?} is not in {line:?}");
-            assert!(!line.contains('\n') && line.ends_with("(see pubsub-server --help)"), "{line:?}");
+            assert!(
+                !line.contains('\n') && line.ends_with("(see pubsub-server --help)"),
+                "{line:?}"
+            );
         }
     }
 
     #[test]
     fn the_run_dir_of_ctl_may_stand_before_or_behind_its_command() {
-        for words in [["ctl", "--run-dir", "/r", "stop"], ["ctl", "stop", "--run-dir", "/r"]] {
-            let Some(Command::Ctl(ctl)) = read(&words).unwrap().command else { panic!("{words:?}") };
+        for words in [
+            ["ctl", "--run-dir", "/r", "stop"],
+            ["ctl", "stop", "--run-dir", "/r"],
+        ] {
+            let Some(Command::Ctl(ctl)) = read(&words).unwrap().command else {
+                panic!("{words:?}")
+            };
             assert_eq!(ctl.run_dir, Some(PathBuf::from("/r")));
         }
     }

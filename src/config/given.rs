@@ -67,7 +67,11 @@ impl Given {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// A value is wrong.
-    #[error("{} = {} (from {origin}): expected {expected}", one_line(field), shown(value))]
+    #[error(
+        "{} = {} (from {origin}): expected {expected}",
+        one_line(field),
+        shown(value)
+    )]
     Value {
         /// The setting.
         field: String,
@@ -112,9 +116,14 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field_the_value_its_origin_and_what_would_be_right() {
-        let given = Given { text: "0".into(), origin: Origin::Env("MAX_THREADS") };
+        let given = Given {
+            text: "0".into(),
+            origin: Origin::Env("MAX_THREADS"),
+        };
         assert_eq!(
-            given.wrong("workers", "a whole number from 1 to 1024").to_string(),
+            given
+                .wrong("workers", "a whole number from 1 to 1024")
+                .to_string(),
             r#"workers = "0" (from environment variable MAX_THREADS): expected a whole number from 1 to 1024"#
         );
     }
@@ -122,11 +131,22 @@ mod tests {
     #[test]
     fn an_error_is_one_line_whatever_was_typed() {
         let evil = "a\nb\r\u{7}\"c\"".repeat(100);
-        let origin = Origin::File { path: PathBuf::from("x\ny.toml"), line: 3 };
+        let origin = Origin::File {
+            path: PathBuf::from("x\ny.toml"),
+            line: 3,
+        };
         let errors = [
-            Given { text: evil.clone(), origin }.wrong(&evil, "sense"),
+            Given {
+                text: evil.clone(),
+                origin,
+            }
+            .wrong(&evil, "sense"),
             ConfigError::Usage(evil.clone()),
-            ConfigError::File { path: PathBuf::from("x\ny"), line: None, why: evil },
+            ConfigError::File {
+                path: PathBuf::from("x\ny"),
+                line: None,
+                why: evil,
+            },
         ];
         for error in errors {
             assert!(!error.to_string().contains(char::is_control), "{error}");

@@ -18,8 +18,14 @@ const SIZES: [(&str, u64); 8] = [
 ];
 
 /// Units of time in milliseconds, largest first.
-const TIMES: [(&str, u64); 6] =
-    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const TIMES: [(&str, u64); 6] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("min", 60_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// Reads `65536`, `64KiB`, `1GiB`, `10MB`; `None` when it is no size. Upper and lower case are the same.
 pub fn bytes(text: &str) -> Option<u64> {
@@ -27,7 +33,9 @@ pub fn bytes(text: &str) -> Option<u64> {
     if unit.is_empty() || unit.eq_ignore_ascii_case("B") {
         return Some(number);
     }
-    let (_, factor) = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+    let (_, factor) = SIZES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     number.checked_mul(*factor)
 }
 
@@ -79,14 +87,21 @@ pub fn millis_text(millis: u64) -> String {
     written(millis, short).unwrap_or_else(|| format!("{millis}ms"))
 }
 
-fn written<'a>(number: u64, units: impl Iterator<Item = &'a (&'static str, u64)>) -> Option<String> {
+fn written<'a>(
+    number: u64,
+    units: impl Iterator<Item = &'a (&'static str, u64)>,
+) -> Option<String> {
     let mut dividing = units.filter(|(_, factor)| number > 0 && number.is_multiple_of(*factor));
-    dividing.next().map(|(unit, factor)| format!("{}{unit}", number / factor))
+    dividing
+        .next()
+        .map(|(unit, factor)| format!("{}{unit}", number / factor))
 }
 
 /// The digits at the beginning and what follows them.
 fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '_')
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
@@ -111,7 +126,17 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in ["", "MiB", "1.5MiB", "-1", "1 MiB", "64M", "99999999999999999999", "20000000000TiB", "_1"] {
+        for text in [
+            "",
+            "MiB",
+            "1.5MiB",
+            "-1",
+            "1 MiB",
+            "64M",
+            "99999999999999999999",
+            "20000000000TiB",
+            "_1",
+        ] {
             assert_eq!(bytes(text), None, "{text:?}");
         }
     }
