@@ -269,7 +269,6 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
     #[test]
     fn every_worker_receives_everything_once_or_is_told_what_it_lost(
         settings in limits(),

@@ -160,7 +160,6 @@ impl Peer {
             .expect("a read is never a violation");
     }
 
-
     /// Takes what the hub has for this worker and checks it; whether there was anything.
     pub(super) fn take(
         &mut self,
@@ -356,12 +355,10 @@ impl Peer {
     /// A reader that joined has all there was, or knows what it misses.
     fn check_chain(&self, chain: &Chain, truth: &Truth) {
         let watched = &self.views[&chain.view];
-        if let (Start::Recent(n), false) = (&chain.start, chain.compacted) {
+        if let (Start::Recent(n), true) = (&chain.start, self.single_rule) {
             let join = chain.upto.unwrap_or(0);
-            let held = truth
-                .of_view(&watched.text, 0, join)
-                .filter(|fact| fact.held)
-                .count() as u64;
+            let of_view = truth.of_view(&watched.text, 0, join);
+            let held = of_view.filter(|fact| fact.held).count() as u64;
             assert!(
                 chain.read.len() as u64 >= held.min(*n),
                 "the newest {n} of {held}: {chain:?}"
