@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The supervisor.
+pub mod restart;
+pub mod tree;
