@@ -98,13 +98,20 @@ pub struct Retain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
-pub enum LogFormat { Text, Json }
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Who may publish and call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
-pub enum PublishFrom { Loopback, Anyone, Nobody }
+pub enum PublishFrom {
+    Loopback,
+    Anyone,
+    Nobody,
+}
 
 /// Limits of one worker; all configurable in the file's `[worker]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

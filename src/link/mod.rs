@@ -11,6 +11,7 @@
 //! - Decoding lends from the read buffer; it neither copies nor allocates on the way of publications and entries.
 //! - Malformed input is an error that ends the link, never a panic and never an allocation that the peer chose.
 pub mod codec;
+pub mod control;
 pub mod event;
 pub mod reader;
 pub mod request;
