@@ -117,5 +117,5 @@ async fn end(terminate: Option<Terminate>, window_ms: u64, orders: &mpsc::Sender
         };
         let _ = orders.send(drain).await;
     }
-    pending().await;
+    pending::<()>().await;
 }

@@ -9,7 +9,7 @@ use super::poller::{EventFlags, Kind, Token};
 use super::reader::{Received, Said, Violation};
 use super::{Pace, Worker};
 use crate::clock;
-use crate::telemetry::scoreboard::{Closed, Rejected, WorkerSlot};
+use crate::telemetry::scoreboard::{Rejected, WorkerSlot};
 use pubsub_stream::{Engine, Now, SessionId};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -163,7 +163,6 @@ fn hear(
                 _ => Rejected::Protocol,
             };
             slot.rejected(why).fetch_add(1, Relaxed);
-            slot.closed(Closed::Protocol).fetch_add(1, Relaxed);
             engine.handle_protocol_error(now, session, code, reason);
         }
     }

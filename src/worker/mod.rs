@@ -75,6 +75,10 @@ pub use control::Terminate;
 /// How often the scoreboard hears of this worker even when nothing happens; a worker silent for four of these is not waited for.
 const HEARTBEAT_NS: u64 = 250_000_000;
 
+/// Pieces of history asked of the hub at once: enough that one long answer does not hold up all, and few enough that what they bring
+/// is small beside the rings.
+const READS_IN_FLIGHT: usize = 16;
+
 /// Everything a worker needs.
 pub struct WorkerArgs {
     /// The node's configuration.
@@ -171,7 +175,7 @@ impl Worker {
         begin_slot(&front, now.mono_ns);
         control.report(Report::Ready);
         Ok(Self {
-            tally: Tally::new(engine.stats()),
+            tally: Tally::default(),
             reader: Reader::new(config.limits.frame_bytes),
             poller: Poller::new().map_err(WorkerError::Poller)?,
             accepting: Some(spawn_local(accept::serve(Rc::clone(&front), listener))),
@@ -193,6 +197,7 @@ impl Worker {
         loop {
             let order = self.wait().await?;
             if self.turn(order) == Turn::Last {
+                self.carry(u64::MAX);
                 self.control.finish().await;
                 return Ok(());
             }
@@ -233,7 +238,7 @@ impl Worker {
         self.monitor.begin(now.mono_ns);
         self.front.slot().heartbeat_ns.store(now.mono_ns, Relaxed);
         if let Some(order) = order
-            && self.on_order(now, order) == Turn::Last
+            && self.on_order(now, &order) == Turn::Last
         {
             return Turn::Last;
         }
@@ -323,8 +328,8 @@ impl Worker {
         }
     }
 
-    fn on_order(&mut self, now: Now, order: Order) -> Turn {
-        match order {
+    fn on_order(&mut self, now: Now, order: &Order) -> Turn {
+        match *order {
             Order::Stop => return Turn::Last,
             Order::Slow { id, n } => {
                 let rows = self.engine.slowest(now, n.min(SLOW_MAX));
@@ -395,9 +400,12 @@ impl Worker {
             let (turn_ms, part) = (blocked.turn_ns / 1_000_000, blocked.part);
             tracing::warn!(turn_ms, ?part, "the event loop was blocked");
         }
+        self.carry(now.mono_ns);
+    }
+
+    fn carry(&mut self, now_ns: u64) {
         let (slot, stats) = (self.front.slot(), self.engine.stats());
-        self.tally
-            .carry(now.mono_ns, slot, stats, &mut self.monitor);
+        self.tally.carry(now_ns, slot, stats, &mut self.monitor);
     }
 }
 
@@ -454,6 +462,8 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         overflow_by_pattern: config.overflow.clone(),
         publish_denied: publish_denied(config),
         read_bytes: worker.read_bytes,
+        reads_in_flight: READS_IN_FLIGHT,
+        seed: now.mono_ns ^ u64::from(slot) << 48,
     }
 }
 
@@ -465,3 +475,6 @@ fn publish_denied(config: &Config) -> Vec<String> {
     }
     denied
 }
+
+#[cfg(test)]
+mod tests;

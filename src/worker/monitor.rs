@@ -5,10 +5,13 @@
 //!
 //! Law: whatever makes a client wait here is seen: a long turn by its length, anything else that held the thread (another task, the
 //! machine itself) by how late a timer comes round.
-use pubsub_stream::{HISTOGRAM_BUCKETS, Histogram};
+use pubsub_stream::Histogram;
 
 /// A turn this long is named: clients notice it, and a worker is taken for hung after twice that.
 const BLOCKED_NS: u64 = 500_000_000;
+
+/// The runtime's timers go off at the next whole millisecond; that much is not the loop's doing.
+const TIMER_GRAIN_NS: u64 = 1_000_000;
 
 /// The parts of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +48,7 @@ pub(super) struct Monitor {
 impl Default for Monitor {
     fn default() -> Self {
         Self {
-            lag: Histogram {
-                counts: [0; HISTOGRAM_BUCKETS],
-                sum_ns: 0,
-            },
+            lag: Histogram::default(),
             worst_ns: 0,
             longest_ns: 0,
             since_ns: 0,
@@ -97,7 +97,7 @@ impl Monitor {
 
     /// A timer that was due at `due_ns` has come round.
     pub(super) fn timer(&mut self, due_ns: u64, now_ns: u64) {
-        self.record(now_ns.saturating_sub(due_ns));
+        self.record(now_ns.saturating_sub(due_ns + TIMER_GRAIN_NS));
     }
 
     /// All lags so far.
@@ -116,7 +116,45 @@ impl Monitor {
     }
 
     fn record(&mut self, ns: u64) {
-        self.lag.record(ns, 1);
+        self.lag.record(ns);
         self.worst_ns = self.worst_ns.max(ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_long_turn_is_named_with_its_longest_part() {
+        let mut monitor = Monitor::default();
+        monitor.begin(1000 * MS);
+        monitor.finish(Part::Input, 1100 * MS);
+        monitor.finish(Part::Hub, 1450 * MS);
+        monitor.finish(Part::Fanout, 1500 * MS);
+        let blocked = monitor.end().expect("half a second is too long");
+        assert_eq!((blocked.turn_ns, blocked.part), (500 * MS, Part::Hub));
+        assert_eq!(monitor.longest_ns(), 500 * MS);
+    }
+
+    #[test]
+    fn a_short_turn_is_recorded_and_not_named() {
+        let mut monitor = Monitor::default();
+        monitor.begin(0);
+        monitor.finish(Part::Fanout, 499 * MS);
+        assert_eq!(monitor.end(), None);
+        assert_eq!(monitor.lag().total(), 1);
+    }
+
+    #[test]
+    fn a_late_timer_is_a_lag_and_one_within_its_grain_is_none() {
+        let mut monitor = Monitor::default();
+        monitor.timer(0, MS);
+        assert_eq!(monitor.take_worst_ns(), 0);
+        monitor.timer(0, 8 * MS);
+        assert_eq!(monitor.take_worst_ns(), 7 * MS);
+        assert_eq!(monitor.take_worst_ns(), 0);
     }
 }

@@ -5,14 +5,14 @@
 //! Law: counters in the scoreboard outlive the process: only what is new is added to them.
 use super::monitor::Monitor;
 use crate::telemetry::scoreboard::{Closed, Lost, Rejected, WorkerSlot, advance};
-use pubsub_stream::{HISTOGRAM_BUCKETS, Histogram, Stats};
+use pubsub_stream::{Histogram, Stats};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// No more often than this: readers look about once a second, and the histograms are some hundred words each.
-pub(super) const CARRY_NS: u64 = 100_000_000;
+const CARRY_NS: u64 = 100_000_000;
 
-/// What the scoreboard has of this process.
-#[derive(Debug)]
+/// What the scoreboard has of this process; nothing at first.
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     carried: Stats,
     lag: Histogram,
@@ -20,18 +20,6 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// `stats` are an engine's that has just begun.
-    pub(super) fn new(stats: &Stats) -> Self {
-        Self {
-            carried: stats.clone(),
-            lag: Histogram {
-                counts: [0; HISTOGRAM_BUCKETS],
-                sum_ns: 0,
-            },
-            due_ns: 0,
-        }
-    }
-
     /// Carries what is new, if it is time.
     pub(super) fn carry(
         &mut self,
@@ -43,7 +31,7 @@ impl Tally {
         if now_ns < self.due_ns {
             return;
         }
-        self.due_ns = now_ns + CARRY_NS;
+        self.due_ns = now_ns.saturating_add(CARRY_NS);
         self.carry_counters(slot, stats);
         carry_gauges(slot, stats);
         slot.loop_lag.advance(monitor.lag(), &mut self.lag);
@@ -135,6 +123,11 @@ impl Tally {
                 now.closed_policy,
                 &mut was.closed_policy,
             ),
+            (
+                slot.closed(Closed::Protocol),
+                now.closed_protocol,
+                &mut was.closed_protocol,
+            ),
         ];
         for (counter, total, carried) in counters {
             advance(counter, total, carried);
@@ -146,6 +139,5 @@ impl Tally {
 fn carry_gauges(slot: &WorkerSlot, now: &Stats) {
     slot.subscriptions.store(now.subscriptions, Relaxed);
     slot.behind.store(now.behind, Relaxed);
-    slot.spilled.store(now.spilled_messages, Relaxed);
     slot.ring_bytes.store(now.ring_bytes, Relaxed);
 }

@@ -120,7 +120,7 @@ fn each_wrong_request_gets_its_status() {
     let old = handshake("/ws", "").replace("Version: 13", "Version: 8");
     assert_eq!(status(&old), 426);
     assert_eq!(refused(&old).header.expect("a header").1, "13");
-    let many: String = (0..70).map(|i| format!("X-{i}: 1\r\n")).collect();
+    let many = "X: 1\r\n".repeat(70);
     assert_eq!(status(&handshake("/ws", &many)), 431);
 }
 
