@@ -12,9 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pubsub_server::config::args::RoleCommand;
-use pubsub_server::link::control;
+use pubsub_server::link::{control, paths};
 use pubsub_server::supervisor::inherit::Inherited;
-use pubsub_server::supervisor::run_dir::names;
 use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
 use pubsub_server::worker::WorkerArgs;
 use pubsub_server::{admin, hub, worker};
@@ -70,7 +69,7 @@ async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, Stri
                 terminate.recv().await;
             });
             let args = WorkerArgs {
-                hub_path: names::hub(&config.run_dir),
+                hub_path: paths::hub(&config.run_dir),
                 config,
                 slot,
                 generation,
