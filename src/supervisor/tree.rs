@@ -274,7 +274,7 @@ impl Tree {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.places().filter_map(|place| place.deadline()).min()
+        self.places().filter_map(Place::deadline).min()
     }
 
     /// Worker places that are in use: those wanted, and beyond them those that still have a process.
