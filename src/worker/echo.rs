@@ -1,15 +1,17 @@
 //! `/echo`: whatever comes is sent back. For conformance suites and for measuring the way.
 //!
 //! Owns a whole WebSocket of its own: a runtime socket, a task and tungstenite's full context per connection, unlike sessions. Must
-//! not contain: anything of sessions. Driven by `upgrade`.
+//! not contain: anything of sessions. Driven by
+//! the loop's door, which begins a task for each.
 //!
 //! Law: a message is taken only when the one before has been handed to the kernel, so a client that does not read costs one
 //! message of memory.
 use super::front::Seat;
-use super::upgrade::finish;
 use std::io::{self, Read, Write};
-use tokio::io::Interest;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -19,6 +21,9 @@ use tungstenite::{Error, Message};
 const MESSAGE_BYTES: usize = 16 << 20;
 /// First buffers; they grow by what is sent.
 const BUFFER_BYTES: usize = 16 << 10;
+
+/// Time for the client's end.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection whose handshake is done.
 #[derive(Debug)]
@@ -134,4 +139,16 @@ impl Write for Tried<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Ends the sending side and reads on until the client has seen the end, so that no reset eats what was written.
+async fn finish(mut stream: TcpStream) {
+    let seen = async {
+        stream.shutdown().await?;
+        let mut discarded = [0; 1024];
+        while stream.read(&mut discarded).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whether the client waits for its end is its own affair.
+    let _ = timeout(LINGER, seen).await;
 }
