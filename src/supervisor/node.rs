@@ -118,7 +118,7 @@ impl Node {
 async fn until(deadline: Option<u64>) {
     match deadline {
         Some(at) => {
-            tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::mono_ns()))).await
+            tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::mono_ns()))).await;
         }
         None => std::future::pending().await,
     }
@@ -209,7 +209,7 @@ impl Driver {
         let now = clock::mono_ns();
         match event {
             Event::Reported(role, generation, Report::Ready) => {
-                self.tree.handle_ready(now, role, generation)
+                self.tree.handle_ready(now, role, generation);
             }
             Event::Reported(role, _, Report::Drained) => info!(%role, "drained"),
             Event::Reported(Role::Worker(slot), _, Report::Slow { id, rows }) => {
@@ -217,7 +217,7 @@ impl Driver {
                 self.answer();
             }
             Event::Reported(role, _, Report::Slow { .. }) => {
-                warn!(%role, "answered what it was not asked")
+                warn!(%role, "answered what it was not asked");
             }
             Event::Exited(role, generation, status) => self.on_exit(now, role, generation, status),
         }
@@ -245,7 +245,7 @@ impl Driver {
             Ok(how) if how.success() => info!(%role, pid, %how, next, "process ended"),
             Ok(how) => warn!(%role, pid, %how, next, "process ended"),
             Err(error) => {
-                error!(%role, pid, %error, next, "process ended and cannot be waited for")
+                error!(%role, pid, %error, next, "process ended and cannot be waited for");
             }
         }
         if let Role::Worker(slot) = role {
@@ -359,7 +359,7 @@ impl Driver {
             let (role, pid) = (Role::Worker(slot), worker.pid.load(Relaxed));
             match self.watch.handle_look(now, slot, worker) {
                 Some(Seen::Blocked(ms)) => {
-                    warn!(%role, pid, ms, "loop does not come round: blocked or stopped")
+                    warn!(%role, pid, ms, "loop does not come round: blocked or stopped");
                 }
                 Some(Seen::Back) => info!(%role, pid, "loop comes round again"),
                 None => {}
