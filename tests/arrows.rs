@@ -32,11 +32,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &["src/clock.rs"],
         "one reader of operating-system time",
     ),
-    (
-        "Instant::now",
-        &["src/clock.rs", "src/worker/timer.rs"],
-        "time is an argument; tokio's own is needed for its sleep",
-    ),
+    ("Instant::now", &["src/clock.rs"], "time is an argument"),
     ("SystemTime", &["src/clock.rs"], "time is an argument"),
     (
         "thread::sleep",
