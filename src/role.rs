@@ -21,13 +21,13 @@ use rustix::process::getppid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, info_span};
 
-use crate::{FAULT, Failure, fault};
+use crate::{FAULT, Failure, fault, usage};
 
 type Terminated = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Plays a role to its end.
 pub(crate) fn play(role: RoleCommand) -> Result<ExitCode, Failure> {
-    let inherited = Inherited::take().map_err(fault)?;
+    let inherited = Inherited::take().map_err(usage)?;
     let filter = Filter::read(std::env::var(FILTER_VARIABLE).ok().as_deref()).map_err(fault)?;
     logging::init(inherited.config.log_format, filter).map_err(fault)?;
     end_at_a_panic();
