@@ -163,6 +163,12 @@ pub(super) fn worker(
 ) -> Result<WorkerLimits, ConfigError> {
     let million = 1_000_000;
     let all_files = files.saturating_sub(FILES_RESERVED).clamp(1, million);
+    let usual = WorkerLimits::default();
+    let (header, control, ring) = (
+        usual.header_bytes as u64,
+        usual.control_bytes as u64,
+        usual.ring_bytes as u64,
+    );
     let mut own = Reader {
         name: "worker",
         table: &file.worker,
@@ -170,25 +176,47 @@ pub(super) fn worker(
     };
     Ok(WorkerLimits {
         connections: own.number("connections", 1..=million, all_files)? as u32,
-        // A million connections take about 12 GB, most of it the kernel's.
-        node_connections: own.number("node_connections", 1..=1_000_000_000, million)? as u32,
-        // Behind a proxy all have one address; one address reaches one port with some 28,000 at most.
-        per_address: own.number("per_address", 1..=million, 20_000)? as u32,
-        // With the largest head each, 16 MiB.
-        handshakes: own.number("handshakes", 1..=100_000, 1024)? as u32,
-        handshake_ms: own.millis("handshake_ms", 100..=600_000, 10_000)?,
-        header_bytes: own.bytes("header_bytes", 1 << 10..=1 << 20, 16 << 10)? as usize,
-        commands_per_s: own.number("commands_per_s", 1..=million, 1000)? as u32,
-        commands_burst: own.number("commands_burst", 1..=million, 2000)? as u32,
-        publishes_per_s: own.number("publishes_per_s", 1..=10 * million, 20_000)? as u32,
-        publish_bytes_per_s: own.bytes("publish_bytes_per_s", 1 << 10..=1 << 31, 32 << 20)? as u32,
-        pending_publishes: own.number("pending_publishes", 1..=million, 4096)? as usize,
-        control_bytes: own.bytes("control_bytes", 4 << 10..=16 << 20, 64 << 10)? as usize,
-        ring_bytes: own.bytes("ring_bytes", 1 << 20..=1 << 40, 64 << 20)? as usize,
-        read_bytes: own.bytes("read_bytes", 4 << 10..=64 << 20, 256 << 10)? as u32,
-        send_buffer_bytes: own.bytes("send_buffer_bytes", 0..=1 << 30, 0)? as usize,
-        // What the kernel holds unsent can no longer be conflated.
-        notsent_lowat_bytes: own.bytes("notsent_lowat_bytes", 0..=1 << 30, 16 << 10)? as u32,
+        node_connections: own.number(
+            "node_connections",
+            1..=1_000_000_000,
+            usual.node_connections.into(),
+        )? as u32,
+        per_address: own.number("per_address", 1..=million, usual.per_address.into())? as u32,
+        handshakes: own.number("handshakes", 1..=100_000, usual.handshakes.into())? as u32,
+        handshake_ms: own.millis("handshake_ms", 100..=600_000, usual.handshake_ms)?,
+        header_bytes: own.bytes("header_bytes", 1 << 10..=1 << 20, header)? as usize,
+        commands_per_s: own.number("commands_per_s", 1..=million, usual.commands_per_s.into())?
+            as u32,
+        commands_burst: own.number("commands_burst", 1..=million, usual.commands_burst.into())?
+            as u32,
+        publishes_per_s: own.number(
+            "publishes_per_s",
+            1..=10 * million,
+            usual.publishes_per_s.into(),
+        )? as u32,
+        publish_bytes_per_s: own.bytes(
+            "publish_bytes_per_s",
+            1 << 10..=1 << 31,
+            usual.publish_bytes_per_s.into(),
+        )? as u32,
+        pending_publishes: own.number(
+            "pending_publishes",
+            1..=million,
+            usual.pending_publishes as u64,
+        )? as usize,
+        control_bytes: own.bytes("control_bytes", 4 << 10..=16 << 20, control)? as usize,
+        ring_bytes: own.bytes("ring_bytes", 1 << 20..=1 << 40, ring)? as usize,
+        read_bytes: own.bytes("read_bytes", 4 << 10..=64 << 20, usual.read_bytes.into())? as u32,
+        send_buffer_bytes: own.bytes(
+            "send_buffer_bytes",
+            0..=1 << 30,
+            usual.send_buffer_bytes as u64,
+        )? as usize,
+        notsent_lowat_bytes: own.bytes(
+            "notsent_lowat_bytes",
+            0..=1 << 30,
+            usual.notsent_lowat_bytes.into(),
+        )? as u32,
     })
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Laws: nothing but atomics lies in the mapping, so any process may write any of it at any time; its size is sealed, so that
 //! no process can take pages away under another; pages that nobody has touched cost nothing (there is room for [`SLOTS`]
-//! workers, and a reader must not look at slots past [`Scoreboard::workers`], which would make them real).
+//! workers, and a reader must not look at slots past [`Scoreboard::workers_ever`], which would make them real).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -120,6 +120,12 @@ impl Scoreboard {
     /// Slots in use are `0..workers()`; the supervisor sets it, also live.
     pub fn workers(&self) -> u32 {
         self.node().workers.load(Ordering::Relaxed).min(SLOTS)
+    }
+
+    /// Slots that ever had a process: counters of a worker that is no longer wanted still count.
+    pub fn workers_ever(&self) -> u32 {
+        let ever = self.node().workers_ever.load(Ordering::Relaxed);
+        ever.max(self.workers()).min(SLOTS)
     }
 
     /// The hub's slot.
