@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Load generator for pubsub-server: very many subscribers on one thread, measured honestly.
+//!
+//! - [`schedule`]: what should happen when, decided beforehand; pure
+//! - [`swarm`]: the subscribers
+//! - [`target`]: where they connect to
+//! - [`floor`]: the least a server can cost, for comparison
+//! - [`clock`]: the only reader of clocks
+pub mod clock;
+pub mod floor;
+pub mod schedule;
+pub mod swarm;
+pub mod target;
