@@ -5,6 +5,11 @@
 //! that costs as much as this has nothing left to save; what it delivers more than this at full load, it owes to batching.
 use crate::clock;
 use crate::schedule::Schedule;
+use pubsub_wire::Limits;
+use pubsub_wire::command::Id;
+use pubsub_wire::encode::{self, MsgView};
+use pubsub_wire::frame::FrameBuf;
+use pubsub_wire::value::{Bound, From, Overflow, Settings, Welcome};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -113,45 +118,58 @@ fn request_key(socket: &mut TcpStream) -> io::Result<String> {
 }
 
 fn greeting(key: &str, offset: i64) -> Vec<u8> {
-    let mut bytes = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
-        derive_accept_key(key.as_bytes())
-    )
-    .into_bytes();
-    text(&mut bytes, br#"{"op":"welcome"}"#);
-    text(
-        &mut bytes,
-        format!(
-            r#"{{"op":"subscribed","id":1,"topic":"{TOPIC}","epoch":"floor","offset":{offset}}}"#
-        )
-        .as_bytes(),
+    let accept = derive_accept_key(key.as_bytes());
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+    let mut bytes = format!("{head}Sec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes();
+    let mut frame = FrameBuf::new();
+    bytes.extend_from_slice(frame.text(|out| encode::welcome(out, &welcome())));
+    let id = Id::number(1);
+    bytes.extend_from_slice(
+        frame.text(|out| encode::subscribed(out, Some(&id), TOPIC, "floor", offset, &settings())),
     );
     bytes
 }
 
-/// One `msg` frame of exactly this many bytes, if there is room for its fields in them.
-fn message(offset: i64, ts_us: u64, frame_bytes: usize) -> Vec<u8> {
-    let head = format!(r#"{{"op":"msg","topic":"{TOPIC}","offset":{offset},"ts":{ts_us},"data":""#);
-    let header = if frame_bytes > 2 + 125 { 4 } else { 2 };
-    let filler = frame_bytes.saturating_sub(header + head.len() + 2);
-    let mut frame = Vec::with_capacity(frame_bytes);
-    text(
-        &mut frame,
-        format!(r#"{head}{:x<filler$}"}}"#, "").as_bytes(),
-    );
-    frame
+fn welcome() -> Welcome {
+    let (session, node) = ("floor".to_owned(), "floor".to_owned());
+    Welcome {
+        session,
+        node,
+        worker: 0,
+        heartbeat_ms: 25_000,
+        limits: Limits::default(),
+    }
 }
 
-/// Appends a text frame as a server sends it.
-fn text(out: &mut Vec<u8>, payload: &[u8]) {
-    out.push(0x81);
-    if payload.len() <= 125 {
-        out.push(payload.len() as u8);
-    } else {
-        out.push(126);
-        out.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+fn settings() -> Settings {
+    let bound = Bound::default();
+    Settings {
+        from: From::Live,
+        rate: None,
+        batch: None,
+        bound,
+        overflow: Overflow::DropOldest,
+        credit: None,
     }
-    out.extend_from_slice(payload);
+}
+
+/// One `msg` frame of exactly this many bytes, if there is room for its fields in them.
+fn message(offset: i64, ts_us: u64, frame_bytes: usize) -> Vec<u8> {
+    let written = |data: &[u8]| {
+        let view = MsgView {
+            sub: None,
+            topic: TOPIC,
+            offset,
+            ts: ts_us,
+            key: None,
+            data,
+        };
+        FrameBuf::new().text(|out| encode::msg(out, &view)).to_vec()
+    };
+    let header = if frame_bytes > 2 + 125 { 4 } else { 2 };
+    let bare = written(br#""""#).len() - 2 + header;
+    let filler = frame_bytes.saturating_sub(bare);
+    written(format!(r#""{:x<filler$}""#, "").as_bytes())
 }
 
 #[cfg(test)]

@@ -18,12 +18,17 @@ fn every_message_of_the_floor_arrives_once_and_in_order() {
     let server = std::thread::spawn(move || {
         floor.accept(SUBSCRIBERS).unwrap();
         gone.recv().unwrap();
-        done.send(floor.run(400.0, 450, 500_000_000).unwrap()).unwrap();
+        done.send(floor.run(400.0, 450, 500_000_000).unwrap())
+            .unwrap();
         gone.recv().unwrap();
     });
 
     let target = Target::parse(&url).unwrap();
-    let options = Options { check_every: 7, sources: 3, ..Options::new(target) };
+    let options = Options {
+        check_every: 7,
+        sources: 3,
+        ..Options::new(target)
+    };
     let mut swarm = Swarm::new(options).unwrap();
     let topic = swarm.topic(&Subscription::plain(TOPIC));
     swarm.connect(SUBSCRIBERS, topic, Group::MAIN);
@@ -32,22 +37,38 @@ fn every_message_of_the_floor_arrives_once_and_in_order() {
     assert_eq!(swarm.standing().subscribed, SUBSCRIBERS);
 
     go.send(()).unwrap();
-    let mut expected = None;
-    let arrived = |swarm: &Swarm| {
-        expected = expected.or_else(|| sent.try_recv().ok());
-        expected.is_some_and(|sent| swarm.received(Group::MAIN) >= sent.frames)
+    let expected = loop {
+        swarm.run_for(Duration::from_millis(10)).unwrap();
+        if let Ok(sent) = sent.try_recv() {
+            break sent;
+        }
     };
+    let arrived = |swarm: &Swarm| swarm.received(Group::MAIN) >= expected.frames;
     assert!(swarm.run_until(PATIENCE, arrived).unwrap());
-    let expected = expected.unwrap();
     assert_eq!(expected.frames, expected.publications * SUBSCRIBERS as u64);
     let window = swarm.take_window(Group::MAIN, Duration::ZERO);
-    assert_eq!((window.received, window.overdue, window.lost), (expected.frames, 0, 0));
+    assert_eq!(
+        (window.received, window.overdue, window.lost),
+        (expected.frames, 0, 0)
+    );
     assert!(window.quantile_ms(1.0).unwrap().is_finite());
     let counters = swarm.counters();
-    assert_eq!((counters.offset_errors(), counters.malformed, counters.failed), (0, 0, 0));
+    assert_eq!(
+        (
+            counters.offset_errors(),
+            counters.malformed,
+            counters.failed
+        ),
+        (0, 0, 0)
+    );
     assert_eq!(counters.checked, expected.frames / 7);
 
     swarm.leave(1e6);
+    assert!(
+        swarm
+            .run_until(PATIENCE, |swarm| swarm.standing().open == 0)
+            .unwrap()
+    );
     go.send(()).unwrap();
     server.join().unwrap();
     assert!(swarm.run_until(PATIENCE, Swarm::is_empty).unwrap());

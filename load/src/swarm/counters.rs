@@ -1,6 +1,6 @@
 //! What happened to a swarm so far: plain numbers, and the first of each kind of trouble in words.
 use super::ConnectError;
-use super::said::Ledger;
+use pubsub_wire::value::Ledger;
 use std::collections::BTreeMap;
 
 /// Counts since the swarm was made.
@@ -44,6 +44,8 @@ pub struct Counters {
     pub closed: BTreeMap<u16, u64>,
     /// Connections closed because of what they sent, and the first reason.
     pub first_violation: Option<String>,
+    /// How many upgraded connections each worker slot has greeted.
+    pub workers: BTreeMap<u32, u64>,
     /// Ledgers answered.
     pub books: Books,
 }
@@ -59,10 +61,9 @@ impl Counters {
         self.duplicates + self.disorders
     }
 
-    pub(super) fn error(&mut self, code: &str, message: &str) {
+    pub(super) fn error(&mut self, text: String) {
         self.errors += 1;
-        self.first_error
-            .get_or_insert_with(|| format!("{code}: {message}"));
+        self.first_error.get_or_insert(text);
     }
 }
 
@@ -94,11 +95,16 @@ impl Books {
         self.answered += 1;
         self.delivered += ledger.delivered;
         self.received += received;
-        self.lost += ledger.lost();
+        self.lost += lost(ledger);
         self.left_out += ledger.conflated + ledger.filtered_by_rate;
         self.pending += ledger.pending.memory + ledger.pending.spilled.unwrap_or(0);
         self.residual += ledger.delivered.abs_diff(received) + ledger.residual().unsigned_abs();
     }
+}
+
+fn lost(ledger: &Ledger) -> u64 {
+    let dropped = &ledger.dropped;
+    dropped.drop_oldest + dropped.drop_newest + dropped.memory + ledger.expired + ledger.retention
 }
 
 #[cfg(test)]

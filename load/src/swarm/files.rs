@@ -11,7 +11,7 @@ pub fn reserve(wanted: usize) -> Result<(), SwarmError> {
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
         // What cannot be raised is found by the check below.
-        let _ = setrlimit(Resource::Nofile, limit.clone());
+        let _ = setrlimit(Resource::Nofile, limit);
         limit = getrlimit(Resource::Nofile);
     }
     let files = limit.current.unwrap_or(u64::MAX);

@@ -183,7 +183,7 @@ impl Inbound {
             (Opcode::Pong, _) => Ok(()),
             (Opcode::Close, _) => close(conn, frame.payload),
             (Opcode::Binary, _) => Err(End::Violation(FrameError::NotOurs)),
-            (Opcode::Text, _) | (Opcode::Continuation, _)
+            (Opcode::Text | Opcode::Continuation, _)
                 if under_way == (frame.opcode == Opcode::Text) =>
             {
                 Err(End::Violation(FrameError::Fragments))
@@ -257,7 +257,8 @@ impl Inbound {
     fn check(&mut self, head: Head, payload: &[u8]) {
         self.until_check = self.check_every;
         self.counters.checked += 1;
-        let agrees = said::parse(payload) == Some(Said::Messages(vec![head]));
+        let whole = said::whole_msg(payload);
+        let agrees = whole.is_some_and(|msg| msg.offset == head.offset && msg.ts == head.ts_us);
         self.counters.malformed += u64::from(!agrees);
     }
 
@@ -267,9 +268,9 @@ impl Inbound {
         match said::parse(payload) {
             Some(Said::Messages(heads)) => {
                 let each = payload.len() / heads.len().max(1);
-                heads
-                    .into_iter()
-                    .for_each(|head| self.message(conn, head, each, now_us));
+                for head in heads {
+                    self.message(conn, head, each, now_us);
+                }
             }
             Some(Said::Subscribed { offset }) => self.subscribed(conn, offset),
             Some(Said::Gap {
@@ -287,9 +288,12 @@ impl Inbound {
                 conn.asked = false;
                 self.counters.books.enter(&ledger, conn.received);
             }
-            Some(Said::Error { id, code, message }) => self.error(conn, id, &code, &message),
+            Some(Said::Error { id, text }) => self.error(conn, id, text),
+            Some(Said::Welcome { worker }) => {
+                *self.counters.workers.entry(worker).or_default() += 1
+            }
             Some(Said::Goaway) => self.counters.goaways += 1,
-            Some(Said::Welcome | Said::Published { .. } | Said::Other) => {}
+            Some(Said::Published { .. } | Said::Other) => {}
             None => self.counters.malformed += 1,
         }
     }
@@ -333,8 +337,8 @@ impl Inbound {
         self.topics[conn.topic as usize].published = None;
     }
 
-    fn error(&mut self, conn: &mut Conn, id: Option<u64>, code: &str, message: &str) {
-        self.counters.error(code, message);
+    fn error(&mut self, conn: &mut Conn, id: Option<u64>, text: String) {
+        self.counters.error(text);
         match id {
             Some(id::SUBSCRIBE) => conn.state = State::Refused,
             Some(id::LEDGER) => {

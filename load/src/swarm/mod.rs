@@ -58,6 +58,9 @@ const BEGUN_PER_TURN: usize = 64;
 /// Close code of a client that is done (RFC 6455 section 7.4.1).
 const NORMAL: u16 = 1000;
 
+/// Connections that are given a command one after the other.
+type Paced = (Vec<u64>, Schedule);
+
 /// How a swarm connects and counts.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -121,8 +124,8 @@ pub struct Swarm {
     handshakes: VecDeque<(u64, u64)>,
     under_way: usize,
     again: Vec<u64>,
-    asking: Option<(Vec<u64>, Schedule)>,
-    leaving: Option<(Vec<u64>, Schedule)>,
+    asking: Option<Paced>,
+    leaving: Option<Paced>,
     inbound: Inbound,
     lag: LoopLag,
     looked_ns: u64,
@@ -170,7 +173,8 @@ impl Swarm {
         self.queued += n;
     }
 
-    /// Works until `done` says so, at most for `limit`; whether it was done. `done` is asked once a turn.
+    /// Works until `done` says so, at most for `limit`; whether it was done. `done` is asked once a turn, and
+    /// a turn lasts until something happens to the swarm: what comes from elsewhere is to be looked for between short runs.
     pub fn run_until(
         &mut self,
         limit: Duration,
@@ -296,14 +300,14 @@ impl Swarm {
         self.conns.is_empty() && self.queued == 0
     }
 
+    /// Waits, takes what came, does what is due: in this order, so that the caller sees at once what was done.
     fn turn(&mut self, end_ns: u64) -> Result<(), SwarmError> {
-        let now = clock::mono_ns();
-        let due = self.act(now)?;
-        let wait = if self.again.is_empty() {
-            due.min(end_ns).saturating_sub(clock::mono_ns())
+        let due = if self.again.is_empty() {
+            self.due_ns().min(end_ns)
         } else {
             0
         };
+        let wait = due.saturating_sub(clock::mono_ns());
         let asleep = clock::mono_ns();
         self.lag.worked(asleep - self.looked_ns);
         self.events.clear();
@@ -327,11 +331,30 @@ impl Swarm {
         for token in std::mem::take(&mut self.again) {
             self.on_readable(token, Peer::Done);
         }
-        Ok(())
+        self.act(clock::mono_ns())
     }
 
-    /// Does what is due; when the next thing will be.
-    fn act(&mut self, now: u64) -> Result<u64, SwarmError> {
+    /// When something is to be done next.
+    fn due_ns(&self) -> u64 {
+        let of = |paced: &Option<Paced>| {
+            paced
+                .as_ref()
+                .map_or(u64::MAX, |(_, schedule)| schedule.next().1)
+        };
+        let may_begin = self.queued > 0 && self.under_way < self.options.under_way;
+        let connect = self
+            .pace
+            .filter(|_| may_begin)
+            .map_or(u64::MAX, |pace| pace.next().1);
+        let handshake = self.handshakes.front().map_or(u64::MAX, |(at, _)| *at);
+        connect
+            .min(handshake)
+            .min(of(&self.asking))
+            .min(of(&self.leaving))
+    }
+
+    /// Does what is due.
+    fn act(&mut self, now: u64) -> Result<(), SwarmError> {
         self.begin_due(now)?;
         let asking = self.asking.take();
         self.asking = self.command_due(asking, now, |inbound, conn| {
@@ -342,21 +365,7 @@ impl Swarm {
         let leaving = self.leaving.take();
         self.leaving = self.command_due(leaving, now, |_, conn| begin_leaving(conn));
         self.expire(now);
-        let due_of = |paced: &Option<(Vec<u64>, Schedule)>| {
-            paced
-                .as_ref()
-                .map_or(u64::MAX, |(_, schedule)| schedule.next().1)
-        };
-        let room = self.under_way < self.options.under_way;
-        let connect = self
-            .pace
-            .filter(|_| self.queued > 0 && room)
-            .map_or(u64::MAX, |pace| pace.next().1);
-        let handshake = self.handshakes.front().map_or(u64::MAX, |(at, _)| *at);
-        Ok(connect
-            .min(handshake)
-            .min(due_of(&self.asking))
-            .min(due_of(&self.leaving)))
+        Ok(())
     }
 
     fn begin_due(&mut self, now: u64) -> Result<(), SwarmError> {
@@ -406,10 +415,10 @@ impl Swarm {
     /// Gives the next of `paced` their command while it is due; what is left of them.
     fn command_due(
         &mut self,
-        paced: Option<(Vec<u64>, Schedule)>,
+        paced: Option<Paced>,
         now: u64,
         mut command: impl FnMut(&mut Inbound, &mut Conn) -> Result<(), Errno>,
-    ) -> Option<(Vec<u64>, Schedule)> {
+    ) -> Option<Paced> {
         let (mut tokens, mut schedule) = paced?;
         for _ in 0..BEGUN_PER_TURN {
             if tokens.is_empty() || schedule.poll(now).is_none() {

@@ -10,11 +10,11 @@ pub fn frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     match payload.len() {
         short @ 0..=125 => out.push(0x80 | short as u8),
         middle @ 126..=0xffff => {
-            out.push(0x80 | 126);
+            out.push(0xfe);
             out.extend_from_slice(&(middle as u16).to_be_bytes());
         }
         long => {
-            out.push(0x80 | 127);
+            out.push(0xff);
             out.extend_from_slice(&(long as u64).to_be_bytes());
         }
     }

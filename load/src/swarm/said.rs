@@ -1,14 +1,19 @@
 //! What a server said in a text frame that is not a plain `msg`, reduced to what the generator needs of it.
 //!
-//! Pure. Off the hot path: this is a parser of JSON, and what it does not know it ignores.
+//! Pure. Off the hot path: this is the protocol crate's parser, and what it does not know it ignores.
 use super::head::Head;
-use serde::Deserialize;
+use pubsub_wire::command::Id;
+use pubsub_wire::server::{self, At, MsgRef, ServerMessage};
+use pubsub_wire::value::{GapReason, Ledger};
 
 /// One message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// First of all.
-    Welcome,
+    Welcome {
+        /// The worker's slot.
+        worker: u32,
+    },
     /// The subscription stands; messages follow after this offset (none where positions are a vector).
     Subscribed {
         /// Position after which messages follow.
@@ -38,10 +43,8 @@ pub enum Said {
     Error {
         /// The command's id, if it had a number for one.
         id: Option<u64>,
-        /// Error code.
-        code: String,
-        /// What the server says about it.
-        message: String,
+        /// Code and message.
+        text: String,
     },
     /// The server wants this client to go.
     Goaway,
@@ -58,139 +61,111 @@ pub enum Log {
     Another,
 }
 
-/// A ledger's counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)]
-pub struct Ledger {
-    pub published: u64,
-    pub delivered: u64,
-    pub filtered_by_rate: u64,
-    pub conflated: u64,
-    pub dropped: Dropped,
-    pub expired: u64,
-    pub retention: u64,
-    pub pending: Pending,
-}
-
-/// A ledger's losses by policy.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)]
-pub struct Dropped {
-    pub drop_oldest: u64,
-    pub drop_newest: u64,
-    pub memory: u64,
-}
-
-/// What a ledger holds to be delivered yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)]
-pub struct Pending {
-    pub memory: u64,
-    pub spilled: Option<u64>,
-}
-
-impl Ledger {
-    /// Lost for any reason.
-    pub fn lost(&self) -> u64 {
-        self.dropped.drop_oldest
-            + self.dropped.drop_newest
-            + self.dropped.memory
-            + self.expired
-            + self.retention
-    }
-
-    /// Published less all that became of it: zero, if the server's books close.
-    pub fn residual(&self) -> i64 {
-        let pending = self.pending.memory + self.pending.spilled.unwrap_or(0);
-        let known = self.delivered + self.filtered_by_rate + self.conflated + self.lost() + pending;
-        self.published.wrapping_sub(known) as i64
-    }
-}
-
-#[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(borrow)]
-    op: std::borrow::Cow<'a, str>,
-    #[serde(default)]
-    id: Option<serde_json::Value>,
-    #[serde(default)]
-    offset: Option<i64>,
-    #[serde(default)]
-    ts: u64,
-    #[serde(default)]
-    to: Option<i64>,
-    #[serde(default)]
-    count: Option<u64>,
-    #[serde(default)]
-    code: Option<String>,
-    #[serde(default)]
-    reason: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    ledger: Option<Ledger>,
-    #[serde(default)]
-    items: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    offset: i64,
-    ts: u64,
-}
-
 /// Reads one text payload; `None`: it is not a message of this protocol.
 pub fn parse(payload: &[u8]) -> Option<Said> {
-    let raw: Raw<'_> = serde_json::from_slice(payload).ok()?;
-    let id = raw.id.as_ref().and_then(serde_json::Value::as_u64);
-    Some(match &*raw.op {
-        "welcome" => Said::Welcome,
-        "subscribed" => Said::Subscribed { offset: raw.offset },
-        "msg" => Said::Messages(vec![Head {
-            offset: raw.offset?,
-            ts_us: raw.ts,
+    let text = str::from_utf8(payload).ok()?;
+    Some(match server::parse_server(text).ok()? {
+        ServerMessage::Welcome(welcome) => Said::Welcome {
+            worker: welcome.worker,
+        },
+        ServerMessage::Subscribed(subscribed) => Said::Subscribed {
+            offset: offset(&subscribed.at),
+        },
+        ServerMessage::Msg(msg) => Said::Messages(vec![Head {
+            offset: msg.offset,
+            ts_us: msg.ts,
         }]),
-        "batch" => Said::Messages(
-            raw.items
+        ServerMessage::Batch(batch) => Said::Messages(
+            batch
+                .items
                 .iter()
-                .map(|item| Head {
-                    offset: item.offset,
-                    ts_us: item.ts,
+                .map(|msg| Head {
+                    offset: msg.offset,
+                    ts_us: msg.ts,
                 })
                 .collect(),
         ),
-        "gap" => Said::Gap {
-            to: raw.to,
-            count: raw.count,
-            offset: raw.offset,
-            log: if raw.reason.as_deref() == Some("epoch") {
+        ServerMessage::Gap(gap) => Said::Gap {
+            to: gap.to,
+            count: gap.count,
+            offset: offset(&gap.at),
+            log: if gap.reason == GapReason::Epoch {
                 Log::Another
             } else {
                 Log::Same
             },
         },
-        "ledger" => Said::Ledger(raw.ledger?),
-        "published" => Said::Published { id: id? },
-        "error" => Said::Error {
-            id,
-            code: raw.code.unwrap_or_default(),
-            message: raw.message.unwrap_or_default(),
+        ServerMessage::Ledger(ledger) => Said::Ledger(ledger.ledger),
+        ServerMessage::Published(published) => Said::Published {
+            id: number(published.id.as_ref())?,
         },
-        "goaway" => Said::Goaway,
+        ServerMessage::Error(error) => Said::Error {
+            id: number(error.id.as_ref()),
+            text: format!("{}: {}", error.code, error.message),
+        },
+        ServerMessage::Goaway(_) => Said::Goaway,
         _ => Said::Other,
     })
+}
+
+/// A `msg` whole, without copying; `None`: it is none.
+pub fn whole_msg(payload: &[u8]) -> Option<MsgRef<'_>> {
+    server::parse_msg(str::from_utf8(payload).ok()?).ok()?
+}
+
+/// The id of a `published` by its place: our own server writes `op` and `id` first. `None`: ask the parser.
+#[inline]
+pub fn published_id(payload: &[u8]) -> Option<u64> {
+    let rest = payload.strip_prefix(br#"{"op":"published","id":"#)?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    if rest[end] != b',' || !(1..=19).contains(&end) {
+        return None;
+    }
+    Some(
+        rest[..end]
+            .iter()
+            .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')),
+    )
+}
+
+fn offset(at: &At) -> Option<i64> {
+    match at {
+        At::One { offset, .. } => Some(*offset),
+        At::Parts { .. } => None,
+    }
+}
+
+fn number(id: Option<&Id>) -> Option<u64> {
+    id?.as_json().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use pubsub_wire::encode::{self, MsgView, Place};
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut payload = Vec::new();
+        write(&mut payload);
+        payload
+    }
+
+    fn view(offset: i64) -> MsgView<'static> {
+        MsgView {
+            sub: None,
+            topic: "q.A",
+            offset,
+            ts: 9,
+            key: None,
+            data: b"1",
+        }
+    }
 
     #[test]
     fn a_batch_is_its_messages() {
-        let batch = br#"{"op":"batch","topic":"q.*","items":[{"topic":"q.A","offset":4,"ts":9,"data":1},{"topic":"q.B","offset":7,"ts":9,"data":1}]}"#;
+        let items = [(view(4), Place::default()), (view(7), Place::default())];
+        let batch = written(|out| encode::batch(out, "q.*", items));
         let heads = vec![
             Head {
                 offset: 4,
@@ -201,19 +176,7 @@ mod tests {
                 ts_us: 9,
             },
         ];
-        assert_eq!(parse(batch), Some(Said::Messages(heads)));
-    }
-
-    #[test]
-    fn a_ledger_closes_when_everything_has_become_something() {
-        let text = br#"{"op":"ledger","id":2,"topic":"t","epoch":"e","ledger":{"published":28,"delivered":1,"filtered_by_rate":2,"conflated":3,
-            "dropped":{"drop_oldest":4,"drop_newest":5,"memory":6},"expired":1,"retention":2,"pending":{"memory":4,"spilled":null}}}"#;
-        let Some(Said::Ledger(mut ledger)) = parse(text) else {
-            panic!("no ledger")
-        };
-        assert_eq!((ledger.lost(), ledger.residual()), (18, 0));
-        ledger.published += 2;
-        assert_eq!(ledger.residual(), 2);
+        assert_eq!(parse(&batch), Some(Said::Messages(heads)));
     }
 
     #[test]
@@ -223,8 +186,21 @@ mod tests {
             parse(text),
             Some(Said::Error {
                 id: Some(1),
-                code: "bad_field".into(),
-                message: "no".into()
+                text: "bad_field: no".into()
+            })
+        );
+    }
+
+    #[test]
+    fn a_gap_into_another_epoch_is_another_log() {
+        let text = br#"{"op":"gap","topic":"t","from":null,"to":null,"count":null,"reason":"epoch","epoch":"e","offset":3}"#;
+        assert_eq!(
+            parse(text),
+            Some(Said::Gap {
+                to: None,
+                count: None,
+                offset: Some(3),
+                log: Log::Another
             })
         );
     }
@@ -237,5 +213,23 @@ mod tests {
         );
         assert_eq!(parse(b"[1]"), None);
         assert_eq!(parse(b"{\"op\":\"msg\"}"), None);
+        assert_eq!(parse(b"\xff"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_acknowledgement_is_read_by_its_place_as_the_parser_reads_it(id in any::<u64>(), offset in any::<i64>()) {
+            let ack = written(|out| encode::published(out, Some(&Id::number(id)), "t", "e", offset));
+            prop_assert_eq!(parse(&ack), Some(Said::Published { id }));
+            let by_place = published_id(&ack);
+            prop_assert!(by_place == Some(id) || (by_place.is_none() && id > u64::MAX / 2));
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_no_number_is_left_to_the_parser() {
+        assert_eq!(published_id(br#"{"op":"published","id":"a","topic""#), None);
+        assert_eq!(published_id(br#"{"op":"published","id":,"#), None);
+        assert_eq!(published_id(br#"{"op":"published","id":12"#), None);
     }
 }

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 
 /// Connections of one source address. Past half of the range of local ports the kernel's search for a free one becomes
 /// the larger part of a connect.
-pub const PER_SOURCE: usize = 20_000;
+pub(crate) const PER_SOURCE: usize = 20_000;
 
 /// Loopback addresses used at most: 127.0.0.1 to 127.0.0.250.
 const SOURCES_MAX: usize = 250;
