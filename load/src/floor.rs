@@ -13,6 +13,7 @@ use pubsub_wire::value::{Bound, From, Overflow, Settings, Welcome};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 use tungstenite::handshake::derive_accept_key;
 
 /// The topic that the floor's messages are on.
@@ -26,6 +27,19 @@ pub struct Floor {
     listener: TcpListener,
     sockets: Vec<TcpStream>,
     offset: i64,
+}
+
+/// What the floor does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Publications per second.
+    pub per_s: f64,
+    /// Bytes of a frame.
+    pub frame_bytes: usize,
+    /// Publications in one write: 1 is the floor; more shows what the subscribers' side can take.
+    pub per_write: usize,
+    /// How long.
+    pub duration: Duration,
 }
 
 /// What became of one run.
@@ -66,25 +80,35 @@ impl Floor {
         Ok(())
     }
 
-    /// Writes a frame of `frame_bytes` to every socket, `per_s` times a second, for so long. Open loop: what is late is sent at
-    /// once, and the schedule does not move.
-    pub fn run(&mut self, per_s: f64, frame_bytes: usize, for_ns: u64) -> io::Result<Sent> {
+    /// Writes as planned to every socket in turn. Open loop: what is late is sent at once, and the schedule does not move.
+    pub fn run(&mut self, plan: Plan) -> io::Result<Sent> {
         let start = clock::mono_ns();
-        let mut schedule = Schedule::new(start, per_s);
+        let end = start + plan.duration.as_nanos() as u64;
+        let per_write = plan.per_write.max(1);
+        let mut schedule = Schedule::new(start, plan.per_s / per_write as f64);
         let mut sent = Sent::default();
         loop {
             let (_, at) = schedule.next();
-            if at.max(clock::mono_ns()) >= start + for_ns {
+            if at.max(clock::mono_ns()) >= end {
                 return Ok(sent);
             }
             clock_nanosleep_absolute(ClockId::Monotonic, &clock::timespec(at))?;
             schedule.poll(u64::MAX);
             sent.late_ns = sent.late_ns.max(clock::mono_ns().saturating_sub(at));
-            self.offset += 1;
-            let frame = message(self.offset, clock::wall_us(), frame_bytes);
-            sent.publications += 1;
-            sent.frames += write_to_all(&mut self.sockets, &frame);
+            let frames = self.messages(per_write, plan.frame_bytes);
+            sent.publications += per_write as u64;
+            sent.frames += write_to_all(&mut self.sockets, &frames) * per_write as u64;
         }
+    }
+
+    fn messages(&mut self, n: usize, frame_bytes: usize) -> Vec<u8> {
+        let ts_us = clock::wall_us();
+        let mut frames = Vec::with_capacity(n * frame_bytes);
+        for _ in 0..n {
+            self.offset += 1;
+            frames.extend_from_slice(&message(self.offset, ts_us, frame_bytes));
+        }
+        frames
     }
 
     /// Closes all connections.

@@ -1,5 +1,5 @@
 //! The swarm against real sockets: the floor in a thread of this process.
-use pubsub_load::floor::{Floor, TOPIC};
+use pubsub_load::floor::{Floor, Plan, TOPIC};
 use pubsub_load::swarm::{Group, Options, Subscription, Swarm};
 use pubsub_load::target::Target;
 use std::sync::mpsc;
@@ -11,6 +11,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn every_message_of_the_floor_arrives_once_and_in_order() {
     const SUBSCRIBERS: usize = 300;
+    let duration = Duration::from_millis(500);
+    let plan = Plan {
+        per_s: 400.0,
+        frame_bytes: 450,
+        per_write: 1,
+        duration,
+    };
     let mut floor = Floor::bind().unwrap();
     let url = format!("ws://{}/ws", floor.addr().unwrap());
     let (go, gone) = mpsc::channel();
@@ -18,8 +25,7 @@ fn every_message_of_the_floor_arrives_once_and_in_order() {
     let server = std::thread::spawn(move || {
         floor.accept(SUBSCRIBERS).unwrap();
         gone.recv().unwrap();
-        done.send(floor.run(400.0, 450, 500_000_000).unwrap())
-            .unwrap();
+        done.send(floor.run(plan).unwrap()).unwrap();
         gone.recv().unwrap();
     });
 

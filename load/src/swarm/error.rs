@@ -81,7 +81,7 @@ pub enum SwarmError {
 }
 
 impl SwarmError {
-    pub(super) fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
         move |why| Self::System {
             what,
             why: why.into(),

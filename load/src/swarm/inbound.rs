@@ -290,7 +290,7 @@ impl Inbound {
             }
             Some(Said::Error { id, text }) => self.error(conn, id, text),
             Some(Said::Welcome { worker }) => {
-                *self.counters.workers.entry(worker).or_default() += 1
+                *self.counters.workers.entry(worker).or_default() += 1;
             }
             Some(Said::Goaway) => self.counters.goaways += 1,
             Some(Said::Published { .. } | Said::Other) => {}

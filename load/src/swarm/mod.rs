@@ -524,7 +524,7 @@ impl Swarm {
         match (conn.state, end) {
             (State::Leaving, _) => {}
             (State::Connecting | State::Upgrading, End::Upgrade(why)) => {
-                self.failed(ConnectError::Upgrade { addr, why })
+                self.failed(ConnectError::Upgrade { addr, why });
             }
             (State::Connecting | State::Upgrading, _) => self.failed(ConnectError::Closed { addr }),
             (state, end) => {

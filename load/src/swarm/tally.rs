@@ -229,7 +229,9 @@ mod tests {
             mut came in proptest::collection::vec(1u64..1_000_000, 1..300), lost in 0u64..50, quantile in 0.01f64..1.0,
         ) {
             let mut tally = Tally::new(3);
-            came.iter().for_each(|us| tally.receive(*us, 1));
+            for us in &came {
+                tally.receive(*us, 1);
+            }
             tally.lost = lost;
             came.sort_unstable();
             let rank = (quantile * (came.len() as f64 + lost as f64)).ceil() as usize;
