@@ -97,3 +97,58 @@ fn write_header(header: &mut [u8], opcode: u8, payload: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_takes_the_shortest_form_at_each_border() {
+        let mut frame = FrameBuf::new();
+        for (payload, header) in [
+            (0, vec![0x81, 0]),
+            (125, vec![0x81, 125]),
+            (126, vec![0x81, 126, 0, 126]),
+            (0xFFFF, vec![0x81, 126, 0xFF, 0xFF]),
+            (0x1_0000, vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let text = vec![b'x'; payload];
+            let bytes = frame.text(|out| out.extend_from_slice(&text));
+            assert_eq!(bytes.len(), frame_len(payload));
+            assert_eq!(bytes, [header, text].concat());
+        }
+    }
+
+    #[test]
+    fn a_frame_holds_nothing_of_the_one_before() {
+        let mut frame = FrameBuf::new();
+        frame.text(|out| out.extend_from_slice(b"a long payload"));
+        assert_eq!(frame.text(|out| out.push(b'b')), [0x81, 1, b'b']);
+    }
+
+    #[test]
+    fn a_huge_frame_does_not_pin_its_memory() {
+        let mut frame = FrameBuf::new();
+        frame.text(|out| out.resize(4 << 20, b'x'));
+        frame.text(|out| out.push(b'x'));
+        assert!(frame.0.capacity() <= KEPT_BYTES);
+    }
+
+    #[test]
+    fn control_frames_are_never_over_their_limit() {
+        let mut frame = FrameBuf::new();
+        assert_eq!(frame.control(opcode::PING, b"hi"), [0x89, 2, b'h', b'i']);
+        assert_eq!(
+            frame.control(opcode::PONG, &[0; 200]).len(),
+            2 + CONTROL_MAX
+        );
+        assert_eq!(
+            frame.close(1001, "bye"),
+            [0x88, 5, 0x03, 0xE9, b'b', b'y', b'e']
+        );
+        let cut = frame.close(1008, &"€".repeat(60)).to_vec();
+        assert_eq!(cut[..2], [0x88, 125]);
+        assert_eq!(std::str::from_utf8(&cut[4..]), Ok("€".repeat(41).as_str()));
+        assert_eq!(frame.close(1008, &"ü".repeat(62))[1], 124);
+    }
+}

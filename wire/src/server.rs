@@ -7,7 +7,7 @@ use crate::command::{FieldError, Id};
 use crate::value::{GapReason, Lag, PartPosition, Settings, Welcome};
 use crate::value::{GoawayReason, Ledger as Counts, Mode as ModeName};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -75,11 +75,18 @@ pub struct Msg {
     pub data: Box<RawValue>,
 }
 
+impl Msg {
+    /// Its data as a value of the reader's.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> serde_json::Result<T> {
+        serde_json::from_str(self.data.get())
+    }
+}
+
 /// A publication, borrowed from the frame it came in.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MsgRef<'a> {
     /// The pattern it was sent for, where that isn't the topic itself.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text_or_none")]
     pub sub: Option<Cow<'a, str>>,
     /// Its topic.
     #[serde(borrow)]
@@ -93,11 +100,20 @@ pub struct MsgRef<'a> {
     /// When it was numbered, microseconds since the Unix epoch.
     pub ts: u64,
     /// Its key.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "text_or_none")]
     pub key: Option<Cow<'a, str>>,
     /// The publisher's JSON, byte for byte.
     #[serde(borrow)]
     pub data: &'a RawValue,
+}
+
+/// A text that is borrowed where it can be; serde by itself borrows only what isn't optional.
+fn text_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Text<'de>>::deserialize(deserializer)?.map(|text| text.0))
 }
 
 /// Several publications of one subscription, in order.

@@ -134,3 +134,107 @@ fn first_token(text: &[u8]) -> (&[u8], Option<&[u8]>) {
         None => (text, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<(), TopicError> {
+        check_subscription(text, &Limits::default())
+    }
+
+    #[test]
+    fn names_and_patterns_of_the_protocol_are_allowed() {
+        for text in [
+            "execs",
+            "quotes.AAPL",
+            "*",
+            ">",
+            "quotes.*",
+            "*.eu.>",
+            "a.*.b",
+            "größe.日本",
+            "a-b_c/d:e",
+            "~!#[]^`{|}",
+        ] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_own_error() {
+        use TopicError::*;
+        for (text, error) in [
+            ("", Empty),
+            (".", EmptyToken),
+            ("a.", EmptyToken),
+            (".a", EmptyToken),
+            ("a..b", EmptyToken),
+            ("a b", Character(' ')),
+            ("a\u{a0}b", Character('\u{a0}')),
+            ("a\u{2028}b", Character('\u{2028}')),
+            ("a\tb", Character('\t')),
+            ("a\u{0}", Character('\u{0}')),
+            ("a\u{7f}", Character('\u{7f}')),
+            ("a\u{85}", Character('\u{85}')),
+            ("a\"b", Character('"')),
+            ("a\\b", Character('\\')),
+            ("a*", PartOfToken),
+            ("a.b>.c", PartOfToken),
+            ("**", PartOfToken),
+            ("a.>.b", NotLast),
+            (">.>", NotLast),
+        ] {
+            assert_eq!(check(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_and_tokens_are_allowed_up_to_their_limit_and_no_further() {
+        let longest = "x".repeat(255);
+        assert_eq!(check(&longest), Ok(()));
+        let bytes = TopicError::TooLong {
+            bytes: 256,
+            max: 255,
+        };
+        assert_eq!(check(&format!("{longest}x")), Err(bytes));
+        assert_eq!(check(&["a"; 16].join(".")), Ok(()));
+        let tokens = TopicError::TooManyTokens { max: 16 };
+        assert_eq!(check(&["a"; 17].join(".")), Err(tokens));
+    }
+
+    #[test]
+    fn a_pattern_is_no_name_to_publish_to() {
+        let limits = Limits::default();
+        for pattern in ["*", ">", "quotes.*", "a.*.b", "a.>"] {
+            assert!(is_pattern(pattern), "{pattern}");
+            assert_eq!(check_topic(pattern, &limits), Err(TopicError::Pattern));
+        }
+        assert!(!is_pattern("quotes.AAPL"));
+        assert_eq!(check_topic("quotes.AAPL", &limits), Ok(()));
+    }
+
+    #[test]
+    fn a_tail_takes_one_token_or_more_and_a_star_exactly_one() {
+        for (pattern, topic, expected) in [
+            (">", "a", true),
+            (">", "a.b.c", true),
+            ("a.>", "a", false),
+            ("a.>", "a.b", true),
+            ("a.>", "a.b.c", true),
+            ("*", "a", true),
+            ("*", "a.b", false),
+            ("a.*", "a", false),
+            ("a.*", "a.b", true),
+            ("a.*", "ab.b", false),
+            ("a.*", "a.b.c", false),
+            ("*.b", "a.b", true),
+            ("*.>", "a", false),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a.b", "a", false),
+        ] {
+            assert_eq!(matches(pattern, topic), expected, "{pattern} {topic}");
+        }
+    }
+}

@@ -132,9 +132,10 @@ impl<const N: usize> Visitor<'_> for Name<N> {
 /// A wrong name or value, short enough to be repeated in an answer.
 pub(super) fn quoted(text: &str) -> Cow<'_, str> {
     let cut = clip(text, QUOTED_BYTES);
-    match cut.len() == text.len() {
-        true => Cow::Borrowed(text),
-        false => Cow::Owned(format!("{cut}…")),
+    if cut.len() == text.len() {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("{cut}…"))
     }
 }
 
@@ -246,22 +247,18 @@ pub(super) fn choice<T: Copy>(
     all: &[T],
     name: impl Fn(T) -> &'static str,
 ) -> Result<T, FieldError> {
-    let found = match raw.get().starts_with('"') {
-        true => string(raw, path)?,
-        false => Cow::Borrowed(""),
-    };
-    all.iter()
+    let found = string(raw, path).ok();
+    let chosen = all
+        .iter()
         .copied()
-        .find(|&one| name(one) == found)
-        .ok_or_else(|| {
-            let names: Vec<_> = all.iter().map(|&one| name(one)).collect();
-            FieldError::new(
-                path,
-                format!(
-                    "must be one of {}, not {}",
-                    names.join(", "),
-                    quoted(raw.get())
-                ),
-            )
-        })
+        .find(|&one| found.as_deref() == Some(name(one)));
+    chosen.ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|&one| name(one)).collect();
+        let message = format!(
+            "must be one of {}, not {}",
+            names.join(", "),
+            quoted(raw.get())
+        );
+        FieldError::new(path, message)
+    })
 }

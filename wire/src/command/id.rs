@@ -44,10 +44,10 @@ impl Id {
 
     /// What counts against the limit: the bytes as sent, without quotes.
     pub(super) fn size(&self) -> usize {
-        match self.0.starts_with('"') {
-            true => self.0.len() - 2,
-            false => self.0.len(),
-        }
+        let token = self.as_json();
+        token
+            .strip_prefix('"')
+            .map_or(token.len(), |rest| rest.len() - 1)
     }
 }
 

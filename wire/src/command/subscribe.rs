@@ -5,6 +5,7 @@ use super::field::{INTEGER_MAX, choice, count, integer, millis, object, quoted, 
 use super::patch::{BatchPatch, BoundPatch, FieldError, Patch, RatePatch};
 use crate::value::{Batch, Bound, Else, From, Overflow, PartPosition, Rate, RateMode, When};
 use serde_json::value::RawValue;
+use std::fmt;
 
 type Read<T> = Result<T, FieldError>;
 
@@ -82,63 +83,54 @@ const FROM_FORMS: &str = r#"must be "live", "earliest", "last", {"recent":n}, {"
 
 pub(super) fn from(raw: &RawValue) -> Read<From> {
     let token = raw.get();
-    if !token.starts_with('{') {
-        let name = match token.starts_with('"') {
-            true => string(raw, "from")?,
-            false => token.into(),
-        };
-        return match name.as_ref() {
-            "live" => Ok(From::Live),
-            "earliest" => Ok(From::Earliest),
-            "last" => Ok(From::Last),
-            _ => Err(FieldError::new(
-                "from",
-                format!("{FROM_FORMS}, not {}", quoted(token)),
-            )),
-        };
+    match token {
+        r#""live""# => Ok(From::Live),
+        r#""earliest""# => Ok(From::Earliest),
+        r#""last""# => Ok(From::Last),
+        _ if token.starts_with('{') => from_object(raw),
+        _ => Err(no_place(format_args!("not {}", quoted(token)))),
     }
-    from_object(raw)
 }
 
 fn from_object(raw: &RawValue) -> Read<From> {
-    let fields = object(
-        raw,
-        "from",
-        &["recent", "epoch", "offset", "positions", "else"],
-    )?;
+    let names = &["recent", "epoch", "offset", "positions", "else"];
+    let fields = object(raw, "from", names)?;
     let [recent, epoch, offset, positions, otherwise] = [0, 1, 2, 3, 4].map(|i| fields.value(i));
-    let only = |what: &str| {
-        FieldError::new(
-            "from",
-            format!("{what} stands alone or beside else only; it {FROM_FORMS}"),
-        )
-    };
     match (recent, epoch.or(offset), positions) {
-        (Some(recent), None, None) => match otherwise {
-            Some(_) => Err(FieldError::new("from.else", "has no meaning beside recent")),
-            None => count(recent, "from.recent", 1).map(From::Recent),
-        },
+        (Some(recent), None, None) => from_recent(recent, otherwise),
         (None, Some(_), None) => Ok(From::After {
             epoch: epoch_text(needed(epoch, "from.epoch")?, "from.epoch")?,
             offset: position(needed(offset, "from.offset")?, "from.offset")?,
-            otherwise: otherwise.map_or(Ok(Else::default()), else_)?,
+            otherwise: else_or_default(otherwise)?,
         }),
         (None, None, Some(positions)) => Ok(From::Positions {
             positions: part_positions(positions)?,
-            otherwise: otherwise.map_or(Ok(Else::default()), else_)?,
+            otherwise: else_or_default(otherwise)?,
         }),
-        (Some(_), ..) => Err(only("recent")),
-        (None, Some(_), Some(_)) => Err(only("positions")),
-        (None, None, None) => Err(FieldError::new("from", FROM_FORMS)),
+        (None, None, None) => Err(no_place(format_args!("and this names none"))),
+        _ => Err(no_place(format_args!("and this names two at once"))),
     }
+}
+
+fn no_place(what: fmt::Arguments<'_>) -> FieldError {
+    FieldError::new("from", format!("{FROM_FORMS}, {what}"))
+}
+
+fn from_recent(recent: &RawValue, otherwise: Option<&RawValue>) -> Read<From> {
+    if otherwise.is_some() {
+        return Err(FieldError::new("from.else", "has no meaning beside recent"));
+    }
+    count(recent, "from.recent", 1).map(From::Recent)
 }
 
 fn needed<'a>(raw: Option<&'a RawValue>, path: &str) -> Read<&'a RawValue> {
     raw.ok_or_else(|| FieldError::new(path, "is needed"))
 }
 
-fn else_(raw: &RawValue) -> Read<Else> {
-    choice(raw, "from.else", &Else::ALL, Else::as_str)
+fn else_or_default(raw: Option<&RawValue>) -> Read<Else> {
+    raw.map_or(Ok(Else::default()), |raw| {
+        choice(raw, "from.else", &Else::ALL, Else::as_str)
+    })
 }
 
 /// -1 is the position before the first entry of a partition.

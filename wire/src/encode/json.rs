@@ -39,3 +39,17 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
     };
     out.extend_from_slice(&[b'\\', short]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_character_that_must_be_escaped_is_and_no_other() {
+        let text: String = (0..0x180).filter_map(char::from_u32).collect();
+        let mut out = Vec::new();
+        string(&mut out, &text);
+        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        assert_eq!(out, serde_json::to_vec(&text).unwrap());
+    }
+}
