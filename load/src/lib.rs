@@ -1,16 +1,27 @@
 //! Load generator for pubsub-server: very many subscribers on one thread, measured honestly.
 //!
-//! - [`schedule`]: what should happen when, decided beforehand; pure
+//! In reading order:
+//! - [`args`], [`units`], [`target`]: the command line, as typed and as meant
+//! - [`scenario`], [`schedule`]: what should happen when, decided beforehand; pure
 //! - [`swarm`]: the subscribers
 //! - [`publisher`]: publications at a fixed rate
-//! - [`target`]: where they connect to
-//! - [`floor`]: the least a server can cost, for comparison
+//! - [`ramp`], [`publish`]: the commands
 //! - [`measure`]: what processes cost
-//! - [`clock`]: the only reader of clocks
+//! - [`floor`]: the least a server can cost, for comparison
+//! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
+//!
+//! The commands are thin: a bench or a test drives [`swarm::Swarm`] and [`publisher::Publisher`] itself.
+pub mod args;
 pub mod clock;
+pub mod failure;
 pub mod floor;
+pub mod interrupt;
 pub mod measure;
+pub mod publish;
 pub mod publisher;
+pub mod ramp;
+pub mod scenario;
 pub mod schedule;
 pub mod swarm;
 pub mod target;
+pub mod units;

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 /// Counts since the swarm was made.
 #[derive(Debug, Clone, Default)]
 pub struct Counters {
+    /// Messages received.
+    pub received: u64,
     /// Bytes received, frame headers included.
     pub wire_bytes: u64,
     /// System calls that read.

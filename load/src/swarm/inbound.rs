@@ -240,6 +240,7 @@ impl Inbound {
     fn message(&mut self, conn: &mut Conn, head: Head, bytes: usize, now_us: u64) {
         let topic = &mut self.topics[conn.topic as usize];
         conn.received += 1;
+        self.counters.received += 1;
         if head.offset > conn.last {
             conn.last = head.offset;
         } else if topic.rises {

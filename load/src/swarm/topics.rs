@@ -29,6 +29,15 @@ impl Subscription {
         }
     }
 
+    /// The `subscribe` command.
+    pub fn command(&self) -> String {
+        let mut command = self.settings.clone();
+        command.insert("op".into(), "subscribe".into());
+        command.insert("id".into(), id::SUBSCRIBE.into());
+        command.insert("topic".into(), self.topic.as_str().into());
+        Value::Object(command).to_string()
+    }
+
     /// Offsets rise over the whole of it. A rate delivers in the order of release.
     fn rises(&self) -> bool {
         !self.set("rate")
@@ -79,14 +88,10 @@ pub(super) struct Topic {
 
 impl Topic {
     pub(super) fn new(subscription: &Subscription) -> Self {
-        let mut subscribe = subscription.settings.clone();
-        subscribe.insert("op".into(), "subscribe".into());
-        subscribe.insert("id".into(), id::SUBSCRIBE.into());
-        subscribe.insert("topic".into(), subscription.topic.as_str().into());
         let ledger = json!({"op": "ledger", "id": id::LEDGER, "topic": subscription.topic});
         Self {
             prefix: (!subscription.is_pattern()).then(|| head::prefix(&subscription.topic)),
-            subscribe: Value::Object(subscribe).to_string().into_bytes().into(),
+            subscribe: subscription.command().into_bytes().into(),
             ledger: ledger.to_string().into_bytes().into(),
             rises: subscription.rises(),
             published: subscription.owes_all().then(Published::default),
