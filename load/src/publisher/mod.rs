@@ -176,7 +176,12 @@ impl Publisher {
         self.sessions.iter_mut().for_each(Session::begin);
         loop {
             let now = clock::mono_ns();
-            self.publish_due(plan, &mut schedule, now.min(end), &mut report);
+            self.publish_due(
+                plan,
+                &mut schedule,
+                now.min(end.saturating_sub(1)),
+                &mut report,
+            );
             self.flush(&mut report);
             let next = schedule.next().1;
             let over = next >= end || stop.load(Ordering::Relaxed);

@@ -37,7 +37,8 @@ const LEDGERS_PER_S: f64 = 5000.0;
 /// Closes begun per second.
 const CLOSES_PER_S: f64 = 10_000.0;
 
-/// Time for all ledgers to be answered beyond the time that asking takes, and for all connections to close.
+/// Time for the last connections to come about, for all ledgers to be answered beyond the time that asking takes, and for all
+/// connections to close.
 const ANSWERS: Duration = Duration::from_secs(10);
 
 /// Runs a ramp to its end; the exit code.
@@ -279,6 +280,9 @@ impl<'a> Running<'a> {
 
     /// Asks each subscription for its ledger, compares, and goes.
     fn close_the_books(mut self) -> Result<Verdict, Failure> {
+        self.swarm
+            .run_until(ANSWERS, |swarm| swarm.unsettled() == 0)
+            .map_err(fault)?;
         let asked = self.swarm.standing().subscribed as u64;
         self.swarm.ask_ledgers(LEDGERS_PER_S);
         let limit = ANSWERS + Duration::from_secs_f64(asked as f64 / LEDGERS_PER_S);

@@ -213,13 +213,13 @@ impl Swarm {
         standing
     }
 
-    /// Connections asked for that have neither been established nor failed, and those whose `subscribe` is unanswered.
-    pub fn unsettled(&self) -> u64 {
-        let counters = &self.inbound.counters;
-        let upgraded_unanswered = counters
-            .upgraded
-            .saturating_sub(counters.subscribed + counters.errors + counters.closed_total());
-        (self.queued + self.under_way) as u64 + upgraded_unanswered
+    /// Connections asked for that have neither come about nor failed, and those whose `subscribe` is unanswered. Walks the records.
+    pub fn unsettled(&self) -> usize {
+        let waiting = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| conn.state == State::Subscribing);
+        self.queued + self.under_way + waiting.count()
     }
 
     /// What happened so far.
