@@ -81,9 +81,8 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
     say(&mut socket, |out| encode::welcome(out, &welcome()))?;
     let mut published = 0;
     loop {
-        let text = match socket.read()? {
-            Message::Text(text) => text,
-            _ => continue,
+        let Message::Text(text) = socket.read()? else {
+            continue;
         };
         let request = parse(&text, &Limits::default()).expect("the load tool's commands are right");
         let id = request.id.as_ref();
@@ -97,7 +96,7 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
             }
             Command::Subscribe(subscribe) => {
                 say(&mut socket, |out| {
-                    encode::subscribed(out, id, &subscribe.topic, "e", script.offset, &settings())
+                    encode::subscribed(out, id, &subscribe.topic, "e", script.offset, &settings());
                 })?;
                 for step in &script.steps {
                     take(&mut socket, &subscribe.topic, step)?;
@@ -106,14 +105,14 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
             Command::Ledger { topic } => {
                 if let Some(delivered) = script.delivered {
                     say(&mut socket, |out| {
-                        encode::ledger(out, id, &topic, "e", &ledger(delivered))
+                        encode::ledger(out, id, &topic, "e", &ledger(delivered));
                     })?;
                 }
             }
             Command::Publish(publish) => {
                 published += 1;
                 say(&mut socket, |out| {
-                    encode::published(out, id, &publish.topic, "e", published)
+                    encode::published(out, id, &publish.topic, "e", published);
                 })?;
             }
             other => panic!("unexpected: {other:?}"),
