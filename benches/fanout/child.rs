@@ -62,7 +62,8 @@ pub struct Server {
     child: Child,
     listen: SocketAddr,
     admin: SocketAddr,
-    dir: TempDir,
+    /// Its log and its run dir; gone with it.
+    _dir: TempDir,
 }
 
 impl Server {
@@ -98,29 +99,22 @@ impl Server {
                 .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
             value.parse().ok()
         };
-        match (address("listen"), address("admin")) {
-            (Some(listen), Some(admin)) => Ok(Self {
-                child,
-                listen,
-                admin,
-                dir,
-            }),
-            _ => {
-                let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-                let _ = child.kill();
-                Err(format!("the server is not ready: {ready:?} {log}"))
-            }
-        }
+        let (Some(listen), Some(admin)) = (address("listen"), address("admin")) else {
+            let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+            let _ = child.kill();
+            return Err(format!("the server is not ready: {ready:?} {log}"));
+        };
+        Ok(Self {
+            child,
+            listen,
+            admin,
+            _dir: dir,
+        })
     }
 
     /// Where `/status` is.
     pub fn admin(&self) -> SocketAddr {
         self.admin
-    }
-
-    /// What it has logged.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 }
 

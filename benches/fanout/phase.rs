@@ -15,10 +15,13 @@ use std::time::Duration;
 pub const FRAME_BYTES: usize = 450;
 
 /// Publications before the window that is measured: connections have grown their buffers and the caches are warm.
-const WARM: Duration = Duration::from_secs(1);
+pub const WARM: Duration = Duration::from_secs(1);
 
 /// Time for what was published to arrive when publishing has ended.
 const ARRIVE: Duration = Duration::from_secs(10);
+
+/// Receive buffer of those that will be stopped: a second of messages fills it.
+const APART_RECEIVE_BYTES: usize = 16 * 1024;
 
 /// How often things outside the swarm are looked at.
 const SLICE: Duration = Duration::from_millis(20);
@@ -89,6 +92,7 @@ impl Audience {
         let target = Target::parse(&side.url()).map_err(|error| error.to_string())?;
         let options = Options {
             connects_per_s,
+            apart_receive_bytes: Some(APART_RECEIVE_BYTES),
             ..Options::new(target)
         };
         let swarm = Swarm::new(options).map_err(|error| error.to_string())?;
@@ -153,7 +157,7 @@ impl Audience {
 /// What publishes during a phase.
 pub enum Source<'a> {
     /// The floor itself.
-    Floor(&'a mut FloorChild, floor::Plan),
+    Floor(&'a mut FloorChild),
     /// A thread of this process, to the server.
     Thread(Option<JoinHandle<Result<Report, PublishError>>>),
 }
@@ -179,7 +183,7 @@ impl<'a> Source<'a> {
             duration: window + WARM,
         };
         floor.publish(plan);
-        Self::Floor(floor, plan)
+        Self::Floor(floor)
     }
 
     /// Sessions that publish to the server on one topic.
@@ -197,7 +201,7 @@ impl<'a> Source<'a> {
 
     fn poll(&mut self) -> Result<Option<Published>, String> {
         match self {
-            Self::Floor(floor, _) => Ok(floor.published().map(|sent| Published {
+            Self::Floor(floor) => Ok(floor.published().map(|sent| Published {
                 made: sent.publications,
                 not_made: 0,
             })),

@@ -6,7 +6,7 @@
 //! - [`swarm`]: the subscribers
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
-//! - [`measure`]: what processes cost
+//! - [`measure`], [`http`]: what processes cost, and what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
 //! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
 //!
@@ -15,6 +15,7 @@ pub mod args;
 pub mod clock;
 pub mod failure;
 pub mod floor;
+pub mod http;
 pub mod interrupt;
 pub mod measure;
 pub mod publish;

@@ -194,5 +194,5 @@ fn pss(server: &Server) -> Result<u64, String> {
 }
 
 fn mb(bytes: u64) -> f64 {
-    bytes as f64 / (1 << 20) as f64
+    bytes as f64 / f64::from(1 << 20)
 }

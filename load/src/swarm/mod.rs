@@ -78,6 +78,9 @@ pub struct Options {
     pub check_every: u32,
     /// How many of the highest and of the lowest latencies a window remembers.
     pub outliers: usize,
+    /// Receive buffer of the connections in [`Group::APART`], bytes; the kernel doubles it. With a small one the server notices soon
+    /// that they have been paused. `None`: the system's.
+    pub apart_receive_bytes: Option<usize>,
 }
 
 impl Options {
@@ -91,6 +94,7 @@ impl Options {
             handshake: Duration::from_secs(10),
             check_every: 1024,
             outliers: 10,
+            apart_receive_bytes: None,
         }
     }
 }
@@ -392,7 +396,11 @@ impl Swarm {
         let addr = self.options.target.addr;
         let source = socket::source(addr, self.options.sources, self.begun);
         self.begun += 1;
-        let fd = match socket::begin(addr, source) {
+        let receive_bytes = self
+            .options
+            .apart_receive_bytes
+            .filter(|_| group == Group::APART);
+        let fd = match socket::begin(addr, source, receive_bytes) {
             Ok(fd) => fd,
             Err(why) => {
                 self.failed(ConnectError::Refused { addr, why });

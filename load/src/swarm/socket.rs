@@ -29,7 +29,11 @@ pub(super) fn source(target: SocketAddr, sources: usize, n: usize) -> Option<Soc
 }
 
 /// Begins to connect; the socket becomes writable when it is done.
-pub(super) fn begin(target: SocketAddr, source: Option<SocketAddr>) -> Result<OwnedFd, Errno> {
+pub(super) fn begin(
+    target: SocketAddr,
+    source: Option<SocketAddr>,
+    receive_bytes: Option<usize>,
+) -> Result<OwnedFd, Errno> {
     let family = if target.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -38,6 +42,10 @@ pub(super) fn begin(target: SocketAddr, source: Option<SocketAddr>) -> Result<Ow
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_tcp_nodelay(&fd, true)?;
+    if let Some(bytes) = receive_bytes {
+        // Before the connect: the window that is offered follows from it.
+        sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
+    }
     if let Some(source) = source {
         // Without it `bind` takes a port for this address alone, and 28,000 connections exhaust the range.
         setsockopt(&fd, IpBindAddressNoPort, &true)
