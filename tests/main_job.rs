@@ -150,10 +150,7 @@ async fn quotes_come_under_the_pattern_that_was_asked_for() {
     let node = Node::start(&["--workers", "2", "--interval-ms", "1..5"]).await;
     let mut socket = Socket::open(node.listen).await;
     let subscribed = socket.subscribe("quotes.*", json!({})).await;
-    assert_eq!(
-        subscribed["settings"]["overflow"], "drop_oldest",
-        "the default outside of quotes.>"
-    );
+    assert_eq!(subscribed["settings"]["overflow"], "conflate", "the default for quotes");
     for message in socket.messages(50).await {
         let quote = &message["data"];
         let symbol = quote["symbol"].as_str().expect("a symbol");

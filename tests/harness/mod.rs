@@ -14,7 +14,7 @@ mod socket;
 pub use http::{Response, http_get, http_request};
 pub use node::{Finished, Node, pid_of, process_rss_bytes, run_to_end, worker, workers};
 pub use raw::{Raw, masked_frame, upgrade_request};
-pub use socket::{Closing, Socket, residual};
+pub use socket::{Closing, Socket, offset, residual};
 
 use std::future::Future;
 use std::time::Duration;

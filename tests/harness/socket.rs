@@ -122,9 +122,9 @@ impl Socket {
             .expect("the server reads");
     }
 
-    /// Sends any frame.
-    pub async fn send_message(&mut self, message: Message) -> Result<(), Box<Error>> {
-        Ok(self.stream.send(message).await?)
+    /// Sends what was fed.
+    pub async fn flush(&mut self) {
+        self.stream.flush().await.expect("the server reads");
     }
 
     /// Sends `command` under a fresh id and gives its answer, an `error` too. What comes before it is kept for [`next`](Self::next).
@@ -221,6 +221,26 @@ impl Socket {
         }
     }
 
+    /// The next answer, good or bad, whatever its id; data is passed over.
+    pub async fn next_op_or_error(&mut self) -> Value {
+        loop {
+            let frame = self.next().await;
+            if !["msg", "mode", "gap", "position"].contains(&frame["op"].as_str().expect("an op")) {
+                return frame;
+            }
+        }
+    }
+
+    /// The answer with `id`, or the next error: a command that can't be read may have lost its id.
+    pub async fn answer_or_error(&mut self, id: &Value) -> Value {
+        loop {
+            let frame = self.next_op_or_error().await;
+            if frame.get("id") == Some(id) || frame["op"] == "error" {
+                return frame;
+            }
+        }
+    }
+
     /// The next `count` messages; other frames are passed over, an `error` or a `gap` is not.
     pub async fn messages(&mut self, count: usize) -> Vec<Value> {
         let mut messages = Vec::with_capacity(count);
@@ -291,6 +311,13 @@ impl Socket {
             }
         }
     }
+}
+
+/// The offset of a frame.
+pub fn offset(frame: &Value) -> i64 {
+    frame["offset"]
+        .as_i64()
+        .unwrap_or_else(|| panic!("no offset in {frame}"))
 }
 
 /// Published less all that a ledger accounts for.
