@@ -130,7 +130,11 @@ async fn flags_win_over_environment_over_file_over_defaults() {
         (vec!["--workers", "4"], vec![("PUBSUB_WORKERS", "5")], 4),
         (vec![], vec![("PUBSUB_WORKERS", "5")], 5),
         (vec![], vec![("MAX_THREADS", "6")], 6),
-        (vec![], vec![("PUBSUB_WORKERS", 5), ("MAX_THREADS", "6")], 5),
+        (
+            vec![],
+            vec![("PUBSUB_WORKERS", "5"), ("MAX_THREADS", "6")],
+            5,
+        ),
         (vec![], vec![], 3),
     ] {
         let checked = run_to_end(
