@@ -1,124 +1,400 @@
-//! Placeholder: the engine's contract.
-#![allow(clippy::todo, unused_variables, clippy::unused_self, clippy::needless_pass_by_value, missing_docs)]
-use crate::hub::{HubEvent, HubRequest};
-use pubsub_wire::Limits;
-use pubsub_wire::value::Overflow;
+//! The engine of one worker: its sessions, their subscriptions, and the views these read.
+//!
+//! Owns everything that a worker knows of its clients but their sockets. Contains no socket, file, clock, thread, lock or log:
+//! every input takes `now`, one deadline stands for all timers, and bytes are lent to whoever writes them.
+//!
+//! The methods come in kinds, to be called in this order by a driver's loop:
+//!
+//! 1. inputs, `handle_*`: a session opened or gone, a command, an event of the hub, a socket that takes again, the deadline;
+//! 2. visits: [`Engine::poll_visit`] names a session worth a write, [`Engine::poll_write`] lends up to 64 pieces of what it is to
+//!    receive, [`Engine::handle_written`] takes note of how much the kernel took. Repeat for a slice of time;
+//! 3. outputs: [`Engine::poll_hub`] what to ask the hub, [`Engine::poll_closed`] which connections to end;
+//! 4. [`Engine::poll_timeout`]: when to come back at the latest.
+//!
+//! Between a `poll_write` and its `handle_written` nothing else may be called.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId { index: u32, generation: u32 }
-impl SessionId {
-    /// Dense: a driver may keep a slab beside the engine's.
-    pub fn index(self) -> usize { self.index as usize }
+use std::cell::Cell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::rc::Rc;
+
+use hashbrown::HashTable;
+use pubsub_wire::frame::{FrameBuf, opcode};
+use pubsub_wire::value::{GoawayReason, Mode, Welcome};
+use pubsub_wire::{Id, close, encode};
+use slab::Slab;
+
+use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
+use crate::hub::HubRequest;
+use crate::publish::Publishes;
+use crate::read::Reads;
+use crate::session::{Control, Heartbeat, NONE, Session};
+use crate::stats::Stats;
+use crate::subscription::Subscription;
+use crate::view::SubKey;
+use crate::views::Views;
+use crate::visit::Visits;
+use crate::write::Plan;
+
+/// A control lane may hold this many times its bound while the socket still takes: a burst of commands is answered in one turn.
+const CONTROL_BURST: usize = 64;
+
+/// What the engine knows of the hub.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// A link is there and has said hello.
+    pub(crate) up: bool,
+    pub(crate) epoch: Rc<str>,
+    /// How far this worker has come in the log.
+    pub(crate) position: i64,
+    pub(crate) requests: VecDeque<HubRequest>,
 }
 
-/// The moment an input happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// The machine's monotonic clock, comparable with the hub's stamps.
-    pub mono_ns: u64,
-    /// Microseconds since the Unix epoch.
-    pub wall_us: u64,
+/// The engine of one worker.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) subscriptions: Slab<Subscription>,
+    pub(crate) views: Views,
+    /// Subscriptions by session and view, so that a text is found without keeping it twice.
+    pub(crate) names: HashTable<u32>,
+    pub(crate) hub: Hub,
+    pub(crate) reads: Reads,
+    pub(crate) publishes: Publishes,
+    pub(crate) visits: Visits,
+    pub(crate) plan: Plan,
+    pub(crate) timers: BinaryHeap<Reverse<(u64, SessionId)>>,
+    /// When quiet views are looked at next.
+    pub(crate) quiet_ns: u64,
+    pub(crate) closed: VecDeque<Closed>,
+    pub(crate) frames: FrameBuf,
+    pub(crate) route: Vec<u32>,
+    pub(crate) stats: Stats,
+    pub(crate) random: u64,
+    generations: u32,
+    serials: u32,
 }
 
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub limits: Limits,
-    pub node: String,
-    pub worker: u32,
-    /// Session names are this, a dash and a counter.
-    pub session_prefix: String,
-    pub heartbeat_ns: u64,
-    pub write_stall_ns: u64,
-    /// Bound of one session's control lane; over it the session is closed with 4003.
-    pub control_bytes: usize,
-    /// Memory budget of all rings of this worker.
-    pub ring_bytes: usize,
-    pub commands_per_s: u32,
-    pub commands_burst: u32,
-    pub publishes_per_s: u32,
-    pub publish_bytes_per_s: u32,
-    /// Publications of this worker that may wait for the hub.
-    pub pending_publishes: usize,
-    pub default_messages: u64,
-    pub default_bytes: u64,
-    /// First match wins; else drop_oldest.
-    pub overflow_by_pattern: Vec<(String, Overflow)>,
-    /// Patterns that only the node publishes: `forbidden`.
-    pub publish_denied: Vec<String>,
-    /// Byte budget of one read of history.
-    pub read_bytes: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Peer { pub may_publish: bool }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GoawayReason { Shutdown, Restart, Rebalance }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseHow {
-    /// The close frame is with the kernel: shut down the writing side, linger for the peer's.
-    Flushed,
-    /// Close at once.
-    Hard,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closed { pub session: SessionId, pub how: CloseHow, pub code: u16 }
-
-/// Bytes of one frame, or of the rest of one, to hand to the kernel.
-pub struct Piece { frame: std::rc::Rc<[u8]>, skip: u32 }
-impl Piece { pub fn bytes(&self) -> &[u8] { &self.frame[self.skip as usize..] } }
-
-/// Log2-linear histogram of nanoseconds: 4 buckets per octave; see `Histogram::bound_ns`.
-#[derive(Debug, Clone)]
-pub struct Histogram { pub counts: [u64; HISTOGRAM_BUCKETS], pub sum_ns: u64 }
-/// 1 us doubling to about 67 s, 4 steps per octave, and one bucket for all above.
-pub const HISTOGRAM_BUCKETS: usize = 105;
-impl Histogram {
-    /// Upper bound of bucket `i` (inclusive); `u64::MAX` for the last.
-    pub fn bound_ns(i: usize) -> u64 { todo!() }
-    pub fn record(&mut self, ns: u64, times: u64) { todo!() }
-}
-
-/// Counters since the engine began.
-#[derive(Debug, Clone)]
-pub struct Stats {
-    pub sessions: u64, pub subscriptions: u64, pub behind: u64, pub spilled_messages: u64, pub ring_bytes: u64,
-    pub sessions_total: u64, pub delivered: u64, pub delivered_bytes: u64, pub conflated: u64,
-    pub lost_drop_oldest: u64, pub lost_drop_newest: u64, pub lost_expired: u64, pub lost_memory: u64, pub lost_retention: u64, pub gaps_epoch: u64,
-    pub published: u64, pub commands: u64,
-    /// Refusals by cause.
-    pub rejected_rate: u64, pub rejected_forbidden: u64, pub rejected_bad: u64, pub rejected_limit: u64,
-    pub closed_slow: u64, pub closed_heartbeat: u64, pub closed_control: u64, pub closed_policy: u64,
-    /// Numbered to handed to the kernel.
-    pub delivery: Histogram,
-}
-
-#[derive(Debug, Clone)]
-pub struct Slow { pub session: String, pub topic: String, pub mode: &'static str, pub messages: u64, pub bytes: u64, pub age_ms: u64, pub overflow: Overflow }
-
-pub struct Engine;
 impl Engine {
-    pub fn new(config: Config) -> Self { todo!() }
-    pub fn handle_open(&mut self, now: Now, peer: Peer) -> SessionId { todo!() }
-    pub fn handle_text(&mut self, now: Now, session: SessionId, text: &str) { todo!() }
-    pub fn handle_received(&mut self, now: Now, session: SessionId) { todo!() }
-    pub fn handle_ping(&mut self, now: Now, session: SessionId, payload: &[u8]) { todo!() }
-    pub fn handle_peer_close(&mut self, now: Now, session: SessionId, code: Option<u16>) { todo!() }
-    pub fn handle_protocol_error(&mut self, now: Now, session: SessionId, code: u16, reason: &str) { todo!() }
-    pub fn handle_disconnect(&mut self, now: Now, session: SessionId) { todo!() }
-    pub fn handle_writable(&mut self, now: Now, session: SessionId) { todo!() }
-    pub fn handle_written(&mut self, now: Now, session: SessionId, bytes: usize, blocked: bool) { todo!() }
-    pub fn handle_hub(&mut self, now: Now, event: HubEvent<'_>) { todo!() }
-    pub fn handle_hub_down(&mut self, now: Now) { todo!() }
-    pub fn handle_timeout(&mut self, now: Now) { todo!() }
-    pub fn handle_goaway(&mut self, now: Now, reason: GoawayReason, window_ms: u64) { todo!() }
-    pub fn poll_visit(&mut self, now: Now) -> Option<SessionId> { todo!() }
-    pub fn poll_write(&mut self, now: Now, session: SessionId) -> &[Piece] { todo!() }
-    pub fn poll_hub(&mut self) -> Option<HubRequest> { todo!() }
-    pub fn poll_closed(&mut self) -> Option<Closed> { todo!() }
-    pub fn poll_timeout(&self) -> Option<u64> { todo!() }
-    pub fn stats(&self) -> &Stats { todo!() }
-    pub fn slowest(&self, now: Now, n: usize) -> Vec<Slow> { todo!() }
+    /// An engine without sessions and without a hub.
+    pub fn new(config: Config) -> Self {
+        let budget = Rc::new(Cell::new(0));
+        Self {
+            reads: Reads::new(config.reads_in_flight, config.ring_bytes / 4, budget),
+            publishes: Publishes::default(),
+            random: config.seed,
+            config,
+            sessions: Slab::new(),
+            subscriptions: Slab::new(),
+            views: Views::default(),
+            names: HashTable::new(),
+            hub: Hub {
+                up: false,
+                epoch: Rc::from(""),
+                position: 0,
+                requests: VecDeque::new(),
+            },
+            visits: Visits::default(),
+            plan: Plan::default(),
+            timers: BinaryHeap::new(),
+            quiet_ns: u64::MAX,
+            closed: VecDeque::new(),
+            frames: FrameBuf::new(),
+            route: Vec::new(),
+            stats: Stats::default(),
+            generations: 0,
+            serials: 0,
+        }
+    }
+
+    /// A connection has been upgraded: its session begins with `welcome`.
+    pub fn handle_open(&mut self, now: Now, peer: Peer) -> SessionId {
+        self.generations = self.generations.wrapping_add(1);
+        self.stats.sessions += 1;
+        self.stats.sessions_total += 1;
+        let number = self.stats.sessions_total;
+        let session = Session::new(self.generations, number, now.mono_ns, peer.may_publish);
+        let index = self.sessions.insert(session) as u32;
+        let welcome = Welcome {
+            session: self.session_name(index),
+            node: self.config.node.clone(),
+            worker: self.config.worker,
+            heartbeat_ms: self.config.heartbeat_ns / 1_000_000,
+            limits: self.config.limits,
+        };
+        self.send(index, |out| encode::welcome(out, &welcome));
+        self.arm(index, now.mono_ns + self.config.heartbeat_ns);
+        self.session_id(index)
+    }
+
+    /// The peer's ping frame: its pong goes into the control lane.
+    pub fn handle_ping(&mut self, _now: Now, session: SessionId, payload: &[u8]) {
+        if let Some(index) = self.open_session(session) {
+            let frame = Rc::from(self.frames.control(opcode::PONG, payload));
+            self.control(index, Control::Frame(frame));
+        }
+    }
+
+    /// Bytes arrived, whatever they were: the peer lives.
+    pub fn handle_received(&mut self, now: Now, session: SessionId) {
+        if let Some(session) = self.session_mut(session) {
+            session.received_ns = now.mono_ns;
+            if !matches!(session.heartbeat, Heartbeat::Queued) {
+                session.heartbeat = Heartbeat::Listening;
+            }
+        }
+    }
+
+    /// The peer's close frame: it is answered and the session ends.
+    pub fn handle_peer_close(&mut self, now: Now, session: SessionId, code: Option<u16>) {
+        if let Some(index) = self.open_session(session) {
+            self.close(now, index, code.unwrap_or(close::NORMAL), "");
+        } else if let Some(index) = self.session_index(session) {
+            // Both sides have said goodbye; what ours still waits for doesn't matter any more.
+            self.end(index, CloseHow::Hard, code.unwrap_or(close::NORMAL));
+        }
+    }
+
+    /// The peer broke the rules of its frames.
+    pub fn handle_protocol_error(&mut self, now: Now, session: SessionId, code: u16, reason: &str) {
+        if let Some(index) = self.open_session(session) {
+            self.stats.closed_protocol += 1;
+            self.close(now, index, code, reason);
+        }
+    }
+
+    /// The connection is gone; everything of it is forgotten and nothing more is said of it.
+    pub fn handle_disconnect(&mut self, _now: Now, session: SessionId) {
+        if let Some(index) = self.session_index(session) {
+            self.forget(index);
+        }
+    }
+
+    /// The kernel takes bytes of this session again.
+    pub fn handle_writable(&mut self, _now: Now, session: SessionId) {
+        if let Some(index) = self.session_index(session) {
+            self.sessions[index as usize].blocked = false;
+            self.queue(index);
+        }
+    }
+
+    /// Tells every session to go elsewhere; each is closed at a random time within `window_ms`.
+    pub fn handle_goaway(&mut self, now: Now, reason: GoawayReason, window_ms: u64) {
+        let all: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| !s.closing)
+            .map(|(i, _)| i as u32)
+            .collect();
+        for index in all {
+            let retry_after_ms = self.draw(window_ms);
+            let end_ns = now.mono_ns + self.draw(window_ms) * 1_000_000;
+            self.send(index, |out| encode::goaway(out, reason, retry_after_ms));
+            let Some(session) = self.sessions.get_mut(index as usize) else {
+                continue;
+            };
+            session.end_ns = end_ns;
+            session.end_code = if reason == GoawayReason::Shutdown {
+                close::SHUTDOWN
+            } else {
+                close::RESTART
+            };
+            self.arm(index, end_ns);
+        }
+    }
+
+    /// The next session that was ended here; the engine has forgotten it.
+    pub fn poll_closed(&mut self) -> Option<Closed> {
+        self.closed.pop_front()
+    }
+
+    /// The next request for the hub, in order.
+    pub fn poll_hub(&mut self) -> Option<HubRequest> {
+        let request = self.hub.requests.pop_front()?;
+        if let HubRequest::Publish { request, .. } = request {
+            self.publishes.sent(request);
+        }
+        Some(request)
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The `n` subscriptions that are furthest behind, by messages.
+    pub fn slowest(&self, now: Now, n: usize) -> Vec<Slow> {
+        let mut lags: Vec<(u64, u32)> = (self.subscriptions.iter())
+            .map(|(i, s)| (s.lag_messages(self.views.get(s.view)), i as u32))
+            .filter(|(lag, _)| *lag > 0)
+            .collect();
+        lags.sort_unstable_by_key(|(lag, index)| (Reverse(*lag), *index));
+        lags.truncate(n);
+        lags.iter()
+            .map(|(lag, index)| self.slow(now, *lag, *index))
+            .collect()
+    }
+
+    fn slow(&self, now: Now, messages: u64, index: u32) -> Slow {
+        let subscription = &self.subscriptions[index as usize];
+        let view = self.views.get(subscription.view);
+        let oldest = subscription.oldest_ns(view).unwrap_or(now.mono_ns);
+        Slow {
+            session: self.session_name(subscription.session),
+            topic: view.text.to_string(),
+            mode: subscription.mode.as_str(),
+            messages,
+            bytes: subscription.lag_bytes(view, self.under_way_bytes(subscription)),
+            age_ms: now.mono_ns.saturating_sub(oldest) / 1_000_000,
+            overflow: subscription.overflow,
+        }
+    }
+
+    /// Bytes of the frame of this subscription that is under way, whole.
+    pub(crate) fn under_way_bytes(&self, subscription: &Subscription) -> u64 {
+        if !subscription.under_way {
+            return 0;
+        }
+        self.sessions[subscription.session as usize]
+            .partial
+            .as_ref()
+            .map_or(0, |p| p.frame.len() as u64)
+    }
+
+    fn session_name(&self, index: u32) -> String {
+        format!(
+            "{}-{:x}",
+            self.config.session_prefix, self.sessions[index as usize].number
+        )
+    }
+
+    pub(crate) fn session_id(&self, index: u32) -> SessionId {
+        SessionId {
+            index,
+            generation: self.sessions[index as usize].generation,
+        }
+    }
+
+    /// Where a session stands, unless it is gone.
+    pub(crate) fn session_index(&self, id: SessionId) -> Option<u32> {
+        let session = self.sessions.get(id.index as usize)?;
+        (session.generation == id.generation).then_some(id.index)
+    }
+
+    /// Likewise, unless it is being closed.
+    pub(crate) fn open_session(&self, id: SessionId) -> Option<u32> {
+        self.session_index(id)
+            .filter(|index| !self.sessions[*index as usize].closing)
+    }
+
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions
+            .get_mut(id.index as usize)
+            .filter(|s| s.generation == id.generation)
+    }
+
+    /// Where a subscription stands, unless it is gone.
+    pub(crate) fn subscription_index(&self, key: SubKey) -> Option<u32> {
+        let subscription = self.subscriptions.get(key.index as usize)?;
+        (subscription.serial == key.serial).then_some(key.index)
+    }
+
+    pub(crate) fn key(&self, index: u32) -> SubKey {
+        SubKey {
+            index,
+            serial: self.subscriptions[index as usize].serial,
+        }
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u32 {
+        self.serials = self.serials.wrapping_add(1);
+        self.serials
+    }
+
+    /// Puts a text frame into the control lane.
+    pub(crate) fn send(&mut self, session: u32, build: impl FnOnce(&mut Vec<u8>)) {
+        let frame = Rc::from(self.frames.text(build));
+        self.control(session, Control::Frame(frame));
+    }
+
+    /// Refuses a command.
+    pub(crate) fn refuse(&mut self, session: u32, id: Option<&Id>, frame: &encode::ErrorFrame<'_>) {
+        let frame = encode::ErrorFrame { id, ..*frame };
+        self.send(session, |out| encode::error(out, &frame));
+    }
+
+    /// Puts something into the control lane; a lane that is full ends the session.
+    pub(crate) fn control(&mut self, index: u32, control: Control) {
+        let bytes = control.bytes();
+        let session = &mut self.sessions[index as usize];
+        if session.closing {
+            return;
+        }
+        session.control_bytes += bytes;
+        session.control.push_back(control);
+        let bound = self.config.control_bytes * if session.blocked { 1 } else { CONTROL_BURST };
+        if session.control_bytes as usize > bound {
+            self.stats.closed_control += 1;
+            self.end(index, CloseHow::Hard, close::CONTROL_OVERFLOW);
+            return;
+        }
+        self.queue_first(index);
+    }
+
+    /// A number below `limit`, from the engine's own generator (splitmix64).
+    fn draw(&mut self, limit: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.random;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (x ^ (x >> 31)) % limit.max(1)
+    }
+
+    /// Ends a session in good order: what is under way finishes, then the close frame goes out, and nothing after it.
+    pub(crate) fn close(&mut self, now: Now, index: u32, code: u16, reason: &str) {
+        while self.sessions[index as usize].first != NONE {
+            self.remove_subscription(self.sessions[index as usize].first);
+        }
+        let frame = Rc::from(self.frames.close(code, reason));
+        let end_ns = now.mono_ns + crate::timer::CLOSE_FLUSH_NS;
+        let session = &mut self.sessions[index as usize];
+        session.control.retain(|c| matches!(c, Control::Frame(_)));
+        session.control.push_back(Control::Close { frame, code });
+        session.closing = true;
+        session.end_ns = end_ns;
+        session.end_code = code;
+        self.arm(index, end_ns);
+        self.queue_first(index);
+    }
+
+    /// Ends a session at once.
+    pub(crate) fn end(&mut self, index: u32, how: CloseHow, code: u16) {
+        let session = self.session_id(index);
+        self.closed.push_back(Closed { session, how, code });
+        self.forget(index);
+    }
+
+    fn forget(&mut self, index: u32) {
+        while self.sessions[index as usize].first != NONE {
+            self.remove_subscription(self.sessions[index as usize].first);
+        }
+        self.sessions.remove(index as usize);
+        self.stats.sessions -= 1;
+    }
+
+    /// Switches a subscription's mode, which its client is told in its place.
+    pub(crate) fn set_mode(stats: &mut Stats, subscription: &mut Subscription, mode: Mode) {
+        match subscription.mode {
+            Mode::Live => {}
+            Mode::Behind => stats.behind -= 1,
+            Mode::Replay => stats.replaying -= 1,
+        }
+        match mode {
+            Mode::Live => {}
+            Mode::Behind => stats.behind += 1,
+            Mode::Replay => stats.replaying += 1,
+        }
+        subscription.mode = mode;
+    }
 }

@@ -8,7 +8,7 @@
 //! - [`value`]: settings, ledgers, gaps: the values both directions share
 //! - [`codes`]: error codes and WebSocket close codes
 //! - [`frame`]: whole server frames, built once
-//! - [`encode`]: what a server sends, written without serde on the hot path
+//! - [`encode`]: what either side sends, written without serde on the hot path
 //! - [`server`]: what a server sends, as a client reads it
 pub mod codes;
 pub mod command;
@@ -16,6 +16,7 @@ pub mod encode;
 pub mod frame;
 pub mod limits;
 pub mod server;
+mod text;
 pub mod topic;
 pub mod value;
 

@@ -40,7 +40,11 @@ impl Default for Limits {
             key_bytes: 255,
             id_bytes: 64,
             subscriptions: 1000,
-            bound: BoundLimits { messages: 100_000, bytes: 64 << 20, age_ms: 600_000 },
+            bound: BoundLimits {
+                messages: 100_000,
+                bytes: 64 << 20,
+                age_ms: 600_000,
+            },
         }
     }
 }

@@ -1,0 +1,240 @@
+//! How subscriptions and views come and go.
+
+use pubsub_wire::value::{Mode, Overflow};
+
+use crate::compact::Compact;
+use crate::config::Now;
+use crate::cursor::{lift, place};
+use crate::engine::Engine;
+use crate::hub::{HubRequest, Start};
+use crate::ring::{Hold, Reach};
+use crate::session::NONE;
+use crate::subscription::{Stage, Subscription};
+
+/// Slab indices are ours and not a peer's, so a fixed mixing is enough (Fibonacci hashing of both, high bits for the table).
+fn name_hash(session: u32, view: u32) -> u64 {
+    let x = (u64::from(session) << 32 | u64::from(view)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+impl Engine {
+    /// A new subscription, which has not begun.
+    pub(crate) fn add_subscription(
+        &mut self,
+        now: Now,
+        session: u32,
+        text: &str,
+        bound: Reach,
+        overflow: Overflow,
+    ) -> u32 {
+        let view = self
+            .views
+            .find(text)
+            .unwrap_or_else(|| self.add_view(now, text));
+        let serial = self.next_serial();
+        let mut subscription = Subscription::new(serial, session, view, bound, overflow);
+        let first = self.sessions[session as usize].first;
+        subscription.next = first;
+        let (messages, bytes) = (subscription.bound_messages, subscription.bound_bytes);
+        let index = self.subscriptions.insert(subscription) as u32;
+        if first != NONE {
+            self.subscriptions[first as usize].previous = index;
+        }
+        let record = &mut self.sessions[session as usize];
+        record.first = index;
+        record.subscriptions += 1;
+        let view_record = self.views.get_mut(view);
+        self.subscriptions[index as usize].member = view_record.add(index, messages, bytes);
+        if overflow == Overflow::Conflate {
+            view_record.conflaters += 1;
+            view_record
+                .compact
+                .get_or_insert_with(|| Box::new(Compact::default()));
+        }
+        let subscriptions = &self.subscriptions;
+        self.names
+            .insert_unique(name_hash(session, view), index, |i| {
+                let subscription = &subscriptions[*i as usize];
+                name_hash(subscription.session, subscription.view)
+            });
+        self.stats.subscriptions += 1;
+        index
+    }
+
+    fn add_view(&mut self, now: Now, text: &str) -> u32 {
+        let index = self.views.insert(text, &self.hub.epoch);
+        self.stats.views += 1;
+        if self.hub.up {
+            let view = self.views.get(index).id;
+            self.hub.requests.push_back(HubRequest::Watch {
+                view,
+                text: text.to_owned(),
+            });
+        }
+        self.arm_quiet(now);
+        index
+    }
+
+    /// The subscription of a session to a view, by its text.
+    pub(crate) fn named(&self, session: u32, view: u32) -> Option<u32> {
+        let is_it = |i: &u32| {
+            let subscription = &self.subscriptions[*i as usize];
+            subscription.session == session && subscription.view == view
+        };
+        self.names.find(name_hash(session, view), is_it).copied()
+    }
+
+    /// The text is free again for another subscription of the session.
+    pub(crate) fn forget_name(&mut self, index: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        let hash = name_hash(subscription.session, subscription.view);
+        if let Ok(entry) = self.names.find_entry(hash, |i| *i == index) {
+            entry.remove();
+        }
+    }
+
+    /// Lets a subscription begin as soon as it is known where.
+    pub(crate) fn open(&mut self, index: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        let view = self.views.get(subscription.view);
+        let start = subscription
+            .extra
+            .as_ref()
+            .and_then(|e| e.opening.as_ref()?.start.as_ref());
+        if !view.begun {
+            return;
+        }
+        let Some(start) = start else {
+            let position = if view.watched {
+                self.hub.position
+            } else {
+                view.told
+            };
+            self.begin_live(index, position);
+            return;
+        };
+        if let Start::After { epoch, offset, .. } = start {
+            let reachable = **epoch == *view.epoch && *offset <= self.hub.position && view.watched;
+            if let Some(ordinal) = view.ring.ordinal_after(*offset).filter(|_| reachable) {
+                self.begin_in_ring(index, ordinal, *offset);
+                return;
+            }
+        }
+        if view.watched {
+            let key = self.key(index);
+            self.reads.queue(key);
+        }
+    }
+
+    fn begin_live(&mut self, index: u32, position: i64) {
+        let head = self
+            .views
+            .get(self.subscriptions[index as usize].view)
+            .ring
+            .head();
+        self.begin_in_ring(index, head, position);
+    }
+
+    /// A subscription begins at an ordinal of the ring, which is after `position`; its client is told.
+    fn begin_in_ring(&mut self, index: u32, ordinal: u64, position: i64) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let view = self.views.get_mut(subscription.view);
+        subscription.stage = Stage::Ring;
+        subscription.start = ordinal;
+        subscription.cursor = ordinal;
+        subscription.last = position;
+        place(subscription, view);
+        if ordinal < view.ring.head() {
+            Self::set_mode(&mut self.stats, subscription, Mode::Replay);
+            subscription.announce = true;
+        }
+        let key = self.key(index);
+        self.answer_subscribed(index, position);
+        // A full control lane may have ended the session.
+        if self.subscription_index(key).is_none() {
+            return;
+        }
+        self.leave_if_wanted(index);
+        let subscription = &self.subscriptions[index as usize];
+        let session = subscription.session;
+        self.next_step(index);
+        if self.sessions[session as usize].blocked && self.subscriptions[index as usize].is_ready {
+            self.park(index);
+        } else {
+            self.queue(session);
+        }
+    }
+
+    /// Forgets a subscription, and its view if it was the last.
+    pub(crate) fn remove_subscription(&mut self, index: u32) {
+        if self.subscriptions[index as usize].hold == Hold::Parked
+            && !self.subscriptions[index as usize].leaving
+        {
+            // What it lost is counted, though there is nobody left to be told.
+            self.settle(index);
+        }
+        self.remove_ready(index);
+        self.forget_name(index);
+        let mut subscription = self.subscriptions.remove(index as usize);
+        Self::set_mode(&mut self.stats, &mut subscription, Mode::Live);
+        self.stats.subscriptions -= 1;
+        self.unlink(&subscription);
+        self.remove_member(&mut subscription);
+    }
+
+    fn unlink(&mut self, subscription: &Subscription) {
+        let session = &mut self.sessions[subscription.session as usize];
+        session.subscriptions -= 1;
+        if subscription.previous == NONE {
+            session.first = subscription.next;
+        } else {
+            self.subscriptions[subscription.previous as usize].next = subscription.next;
+        }
+        if subscription.next != NONE {
+            self.subscriptions[subscription.next as usize].previous = subscription.previous;
+        }
+    }
+
+    fn remove_member(&mut self, subscription: &mut Subscription) {
+        let view = self.views.get_mut(subscription.view);
+        lift(subscription, view);
+        if subscription.overflow == Overflow::Conflate {
+            view.conflaters -= 1;
+            if view.conflaters == 0 {
+                view.compact = None;
+            }
+        }
+        let bounds = (subscription.bound_messages, subscription.bound_bytes);
+        let subscriptions = &mut self.subscriptions;
+        if view.remove(subscription.member, bounds, |who, at| {
+            // The one that leaves is moved too, and is gone from the slab already.
+            if let Some(other) = subscriptions.get_mut(who as usize) {
+                other.member = at;
+            }
+        }) {
+            let of = |i: &u32| {
+                (
+                    subscriptions[*i as usize].bound_messages,
+                    subscriptions[*i as usize].bound_bytes,
+                )
+            };
+            let bounds: Vec<(u32, u32)> = view.members.iter().map(of).collect();
+            view.measure(bounds.into_iter());
+        }
+        self.stats.ring_bytes -= view.trim();
+        if view.members.is_empty() {
+            self.remove_view(subscription.view);
+        }
+    }
+
+    fn remove_view(&mut self, index: u32) {
+        let view = self.views.remove(index);
+        self.stats.views -= 1;
+        self.stats.ring_bytes -= view.ring.bytes();
+        if self.hub.up {
+            self.hub
+                .requests
+                .push_back(HubRequest::Unwatch { view: view.id });
+        }
+    }
+}

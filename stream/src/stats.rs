@@ -1,0 +1,149 @@
+//! What one engine counts.
+//!
+//! Plain numbers: the driver copies them to wherever they are shared. Counters rise only; gauges say what is now.
+
+use pubsub_wire::close;
+
+/// Buckets of a [`Histogram`]: one below a microsecond, then four an octave up to about 67 seconds; the last takes all above.
+pub const HISTOGRAM_BUCKETS: usize = 105;
+
+/// A log-linear histogram of nanoseconds with a relative error of at most a quarter.
+#[derive(Debug, Clone)]
+pub struct Histogram {
+    /// Records in each bucket.
+    pub counts: [u64; HISTOGRAM_BUCKETS],
+    /// Sum of all that was recorded, nanoseconds.
+    pub sum_ns: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self {
+            counts: [0; HISTOGRAM_BUCKETS],
+            sum_ns: 0,
+        }
+    }
+}
+
+impl Histogram {
+    /// Upper bound of bucket `index`, nanoseconds; `u64::MAX` for the last.
+    pub const fn bound_ns(index: usize) -> u64 {
+        if index == 0 {
+            return 1000;
+        }
+        if index >= HISTOGRAM_BUCKETS - 1 {
+            return u64::MAX;
+        }
+        let octave = (index as u64 - 1) / 4;
+        let quarter = (index as u64 - 1) % 4;
+        (1 << octave) * (5 + quarter) * 250
+    }
+
+    /// Records one duration.
+    #[inline]
+    pub fn record(&mut self, ns: u64) {
+        self.counts[Self::bucket(ns)] += 1;
+        self.sum_ns = self.sum_ns.wrapping_add(ns);
+    }
+
+    /// The bucket a duration falls into: the first whose bound is above it.
+    #[inline]
+    pub fn bucket(ns: u64) -> usize {
+        let quarters = ns / 250;
+        if quarters < 4 {
+            return 0;
+        }
+        let octave = quarters.ilog2() - 2;
+        let quarter = (quarters >> octave) & 3;
+        ((1 + octave * 4) as usize + quarter as usize).min(HISTOGRAM_BUCKETS - 1)
+    }
+
+    /// How many durations were recorded.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// What an engine has counted since it was made.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Stats {
+    // Gauges.
+    pub sessions: u64,
+    pub subscriptions: u64,
+    pub behind: u64,
+    pub replaying: u64,
+    pub ring_bytes: u64,
+    pub views: u64,
+    // Counters.
+    pub sessions_total: u64,
+    pub commands: u64,
+    /// Publications handed to the hub.
+    pub published: u64,
+    pub delivered: u64,
+    pub delivered_bytes: u64,
+    pub conflated: u64,
+    pub lost_drop_oldest: u64,
+    pub lost_drop_newest: u64,
+    pub lost_expired: u64,
+    pub lost_memory: u64,
+    pub lost_retention: u64,
+    pub gaps_epoch: u64,
+    /// Refused commands by cause.
+    pub rejected_rate: u64,
+    pub rejected_forbidden: u64,
+    pub rejected_bad: u64,
+    pub rejected_limit: u64,
+    pub rejected_unavailable: u64,
+    /// Sessions closed by this side, by cause.
+    pub closed_slow: u64,
+    pub closed_heartbeat: u64,
+    pub closed_control: u64,
+    pub closed_policy: u64,
+    pub closed_protocol: u64,
+    /// From numbered to handed to the kernel.
+    pub delivery: Histogram,
+}
+
+impl Stats {
+    /// A session is closed by this side with `code`.
+    pub(crate) fn count_close(&mut self, code: u16) {
+        match code {
+            close::SLOW_CONSUMER => self.closed_slow += 1,
+            close::HEARTBEAT => self.closed_heartbeat += 1,
+            close::CONTROL_OVERFLOW => self.closed_control += 1,
+            close::POLICY => self.closed_policy += 1,
+
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_lies_below_the_bound_of_its_bucket_and_not_below_the_one_before() {
+        for exponent in 0..38 {
+            for ns in [
+                1u64 << exponent,
+                (1 << exponent) + 1,
+                (3 << exponent) / 2,
+                (1 << exponent) * 250,
+            ] {
+                let bucket = Histogram::bucket(ns);
+                assert!(ns < Histogram::bound_ns(bucket), "{ns} in {bucket}");
+                assert!(
+                    bucket == 0 || ns >= Histogram::bound_ns(bucket - 1),
+                    "{ns} in {bucket}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_too_long_falls_into_the_last_bucket() {
+        assert_eq!(Histogram::bucket(u64::MAX), HISTOGRAM_BUCKETS - 1);
+    }
+}

@@ -1,0 +1,181 @@
+//! The engine's clock work: heartbeats, write stalls, closes, and the positions of quiet views.
+//!
+//! One heap holds at most one live entry a session, the earliest of its deadlines; when it fires, all of them are looked at and the
+//! next is armed. A deadline that moved later costs nothing until the old one fires.
+
+use std::cmp::Reverse;
+use std::rc::Rc;
+
+use pubsub_wire::frame::opcode;
+use pubsub_wire::{close, encode};
+
+use crate::config::{CloseHow, Now, SessionId};
+use crate::engine::Engine;
+use crate::ring::Kind;
+use crate::session::{Control, Heartbeat, NONE};
+
+/// A close frame that the kernel has not taken for so long is given up.
+pub(crate) const CLOSE_FLUSH_NS: u64 = 5_000_000_000;
+/// How often quiet views are looked at; a position is told within twice this, and `position` is promised within 30 s.
+const QUIET_NS: u64 = 12_000_000_000;
+
+impl Engine {
+    /// The one deadline: when `handle_timeout` is to be called at the latest.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let timer = self.timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        Some(timer.min(self.quiet_ns)).filter(|at| *at != u64::MAX)
+    }
+
+    /// The deadline has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > now.mono_ns {
+                break;
+            }
+            self.timers.pop();
+            let Some(index) = self.session_index(id) else {
+                continue;
+            };
+            if self.sessions[index as usize].armed_ns == at {
+                self.sessions[index as usize].armed_ns = u64::MAX;
+                self.on_deadline(now, id, index);
+            }
+        }
+        if now.mono_ns >= self.quiet_ns {
+            self.tell_positions(now);
+        }
+    }
+
+    /// `session` is to be looked at then, if not before.
+    pub(crate) fn arm(&mut self, session: u32, at_ns: u64) {
+        let id = self.session_id(session);
+        let record = &mut self.sessions[session as usize];
+        if at_ns < record.armed_ns {
+            record.armed_ns = at_ns;
+            self.timers.push(Reverse((at_ns, id)));
+        }
+    }
+
+    fn on_deadline(&mut self, now: Now, id: SessionId, index: u32) {
+        self.check_end(now, index);
+        if self.session_index(id).is_some() {
+            self.check_stall(now, index);
+        }
+        if self.session_index(id).is_some() {
+            self.check_drains(now, index);
+        }
+        if self.session_index(id).is_some() {
+            self.check_heartbeat(now, index);
+        }
+    }
+
+    fn check_end(&mut self, now: Now, index: u32) {
+        let session = &self.sessions[index as usize];
+        let (end_ns, code, closing) = (session.end_ns, session.end_code, session.closing);
+        if end_ns == 0 {
+            return;
+        }
+        if now.mono_ns < end_ns {
+            self.arm(index, end_ns);
+        } else if closing {
+            self.end(index, CloseHow::Hard, code);
+        } else {
+            self.close(now, index, code, "");
+        }
+    }
+
+    fn check_stall(&mut self, now: Now, index: u32) {
+        let blocked_ns = self.sessions[index as usize].blocked_ns;
+        if blocked_ns == 0 {
+            return;
+        }
+        let deadline = blocked_ns + self.config.write_stall_ns;
+        if now.mono_ns < deadline {
+            self.arm(index, deadline);
+        } else {
+            self.stats.closed_slow += 1;
+            self.end(index, CloseHow::Hard, close::SLOW_CONSUMER);
+        }
+    }
+
+    /// Drains that took too long end with what is left undelivered in their ledgers.
+    fn check_drains(&mut self, now: Now, index: u32) {
+        let mut next = self.sessions[index as usize].first;
+        while next != NONE {
+            let subscription = next;
+            next = self.subscriptions[subscription as usize].next;
+            let until = self.subscriptions[subscription as usize]
+                .draining()
+                .map(|d| d.until_ns);
+            match until {
+                Some(until) if now.mono_ns >= until => {
+                    let draining = self.subscriptions[subscription as usize]
+                        .extra()
+                        .draining
+                        .take();
+                    self.leave(subscription, draining.and_then(|d| d.id));
+                }
+                Some(until) => self.arm(index, until),
+                None => {}
+            }
+        }
+    }
+
+    fn check_heartbeat(&mut self, now: Now, index: u32) {
+        let session = &self.sessions[index as usize];
+        let idle_at = session.received_ns + self.config.heartbeat_ns;
+        match session.heartbeat {
+            Heartbeat::Listening if now.mono_ns >= idle_at && !session.closing => {
+                let frame = Rc::from(self.frames.control(opcode::PING, &[]));
+                self.sessions[index as usize].heartbeat = Heartbeat::Queued;
+                self.control(index, Control::Ping(frame));
+            }
+            Heartbeat::Listening => self.arm(index, idle_at),
+            // The time does not run before the ping has reached the kernel.
+            Heartbeat::Queued => {}
+            Heartbeat::Sent(at) if session.received_ns >= at => {
+                self.sessions[index as usize].heartbeat = Heartbeat::Listening;
+                self.arm(index, idle_at);
+            }
+            Heartbeat::Sent(at) if now.mono_ns < at + 2 * self.config.heartbeat_ns => {
+                self.arm(index, at + 2 * self.config.heartbeat_ns);
+            }
+            Heartbeat::Sent(_) => self.close(now, index, close::HEARTBEAT, "nothing was heard"),
+        }
+    }
+
+    /// Tells the subscribers of views where nothing happened how far the log has come, so that they can resume from there.
+    fn tell_positions(&mut self, now: Now) {
+        self.quiet_ns = if self.views.len() == 0 {
+            u64::MAX
+        } else {
+            now.mono_ns + QUIET_NS
+        };
+        let position = self.hub.position;
+        let quiet = |told_ns: u64| now.mono_ns.saturating_sub(told_ns) >= QUIET_NS;
+        let views: Vec<u32> = (self.views.iter())
+            .filter(|(_, v)| {
+                v.watched && v.told < position && quiet(v.told_ns) && v.ring.is_wanted()
+            })
+            .map(|(index, _)| index)
+            .collect();
+        for index in views {
+            let view = self.views.get_mut(index);
+            let frame: Rc<[u8]> = Rc::from(
+                self.frames
+                    .text(|out| encode::position(out, &view.text, &view.epoch, position)),
+            );
+            self.stats.ring_bytes += frame.len() as u64;
+            let before = std::mem::replace(&mut view.told, position);
+            view.told_ns = now.mono_ns;
+            view.ring
+                .push_mark(Kind::Position, (before, position), now.mono_ns, frame, None);
+            self.mark_dirty(index);
+        }
+    }
+
+    /// Views are there: their quiet ones are looked at from now on.
+    pub(crate) fn arm_quiet(&mut self, now: Now) {
+        self.quiet_ns = self.quiet_ns.min(now.mono_ns + QUIET_NS);
+    }
+}

@@ -1,0 +1,215 @@
+//! Whom to write to next.
+//!
+//! A publication marks its view; a pass over the view's active members then visits each that has something to receive, and hands it
+//! all it is behind by. What arrives during a pass is taken along by those not yet visited and starts another pass for the rest,
+//! so that batches grow by themselves when the machine is busy. Sessions with control frames go first; those that are catching
+//! up take turns with the passes, so that neither starves the other.
+
+use std::collections::VecDeque;
+
+use crate::config::{Now, SessionId};
+use crate::engine::Engine;
+use crate::session::NONE;
+use crate::view::Scan;
+
+/// Visits of one view before the next view with something new gets a turn.
+const TURN: u32 = 256;
+
+/// The queues of sessions and views that wait for a visit.
+#[derive(Debug, Default)]
+pub(crate) struct Visits {
+    /// Sessions with control frames.
+    first: VecDeque<u32>,
+    /// Sessions that take again, or have more than one write holds.
+    again: VecDeque<u32>,
+    /// Views with something new.
+    dirty: VecDeque<u32>,
+    /// Whose turn it is between the last two.
+    pass_next: bool,
+    /// Visits of the present view in this turn.
+    taken: u32,
+}
+
+impl Engine {
+    /// The next session worth a write.
+    pub fn poll_visit(&mut self, _now: Now) -> Option<SessionId> {
+        while let Some(index) = self.visits.first.pop_front() {
+            if let Some(id) = self.visit(index) {
+                return Some(id);
+            }
+        }
+        self.visits.pass_next = !self.visits.pass_next;
+        if self.visits.pass_next {
+            self.next_of_pass().or_else(|| self.next_again())
+        } else {
+            self.next_again().or_else(|| self.next_of_pass())
+        }
+    }
+
+    /// Whether a visit is waiting, so that a driver does not sleep.
+    pub fn has_visits(&self) -> bool {
+        !(self.visits.first.is_empty()
+            && self.visits.again.is_empty()
+            && self.visits.dirty.is_empty())
+    }
+
+    fn next_again(&mut self) -> Option<SessionId> {
+        while let Some(index) = self.visits.again.pop_front() {
+            if let Some(id) = self.visit(index) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The session at `index`, if it is there, waits for a visit and takes bytes.
+    fn visit(&mut self, index: u32) -> Option<SessionId> {
+        let session = self.sessions.get_mut(index as usize)?;
+        session.queued = false;
+        if session.blocked || !session.has_work() {
+            return None;
+        }
+        Some(self.session_id(index))
+    }
+
+    /// Queues a session for a visit.
+    pub(crate) fn queue(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        if !session.queued && !session.blocked && session.has_work() {
+            session.queued = true;
+            self.visits.again.push_back(index);
+        }
+    }
+
+    /// Queues a session with a control frame before all others.
+    pub(crate) fn queue_first(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        if !session.queued && !session.blocked {
+            session.queued = true;
+            self.visits.first.push_back(index);
+        }
+    }
+
+    /// Something new stands in a view.
+    pub(crate) fn mark_dirty(&mut self, view: u32) {
+        match &mut self.views.get_mut(view).scan {
+            Scan::At { again, .. } => *again = true,
+            scan @ Scan::Idle => {
+                *scan = Scan::At {
+                    next: 0,
+                    again: false,
+                };
+                self.visits.dirty.push_back(view);
+            }
+        }
+    }
+
+    fn next_of_pass(&mut self) -> Option<SessionId> {
+        while let Some(view) = self.visits.dirty.front().copied() {
+            if self.visits.taken >= TURN {
+                self.visits.dirty.rotate_left(1);
+                self.visits.taken = 0;
+                continue;
+            }
+            if let Some(session) = self.advance_pass(view) {
+                self.visits.taken += 1;
+                return Some(self.session_id(session));
+            }
+            self.visits.dirty.pop_front();
+            self.visits.taken = 0;
+        }
+        None
+    }
+
+    /// The session of the next active member that has something to receive; nothing: the pass is over.
+    fn advance_pass(&mut self, view_index: u32) -> Option<u32> {
+        loop {
+            let view = self.views.find_by_index(view_index)?;
+            let Scan::At { next, again } = view.scan else {
+                return None;
+            };
+            let Some(subscription_index) = view.active(next) else {
+                if !again {
+                    view.scan = Scan::Idle;
+                    return None;
+                }
+                view.scan = Scan::At {
+                    next: 0,
+                    again: false,
+                };
+                continue;
+            };
+            let subscription = &self.subscriptions[subscription_index as usize];
+            if subscription.is_ready || subscription.cursor == view.ring.head() {
+                view.scan = Scan::At {
+                    next: next + 1,
+                    again,
+                };
+                continue;
+            }
+            let session = subscription.session;
+            self.make_ready(subscription_index);
+            if self.sessions[session as usize].blocked {
+                // Its socket refused: it comes back when the socket takes again. Another member stands at `next` now.
+                self.park(subscription_index);
+                continue;
+            }
+            self.views.get_mut(view_index).scan = Scan::At {
+                next: next + 1,
+                again,
+            };
+            return Some(session);
+        }
+    }
+
+    /// Puts a subscription into its session's list of those that have something to send.
+    pub(crate) fn make_ready(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.is_ready {
+            return;
+        }
+        subscription.is_ready = true;
+        subscription.next_ready = NONE;
+        let session = &mut self.sessions[subscription.session as usize];
+        let last = std::mem::replace(&mut session.ready_last, index);
+        session.ready += 1;
+        if last == NONE {
+            session.ready_first = index;
+        } else {
+            self.subscriptions[last as usize].next_ready = index;
+        }
+    }
+
+    /// Takes the first subscription out of a session's list.
+    pub(crate) fn pop_ready(&mut self, session: u32) -> Option<u32> {
+        let session = &mut self.sessions[session as usize];
+        let first = session.ready_first;
+        if first == NONE {
+            return None;
+        }
+        let subscription = &mut self.subscriptions[first as usize];
+        subscription.is_ready = false;
+        session.ready -= 1;
+        session.ready_first = subscription.next_ready;
+        if session.ready_first == NONE {
+            session.ready_last = NONE;
+        }
+        Some(first)
+    }
+
+    /// Takes a subscription out of its session's list, wherever it stands there.
+    pub(crate) fn remove_ready(&mut self, index: u32) {
+        if !self.subscriptions[index as usize].is_ready {
+            return;
+        }
+        let session = self.subscriptions[index as usize].session;
+        for _ in 0..self.sessions[session as usize].ready {
+            let Some(first) = self.pop_ready(session) else {
+                return;
+            };
+            if first != index {
+                self.make_ready(first);
+            }
+        }
+    }
+}

@@ -1,0 +1,636 @@
+//! What one session is to receive next, and what of it the kernel took.
+//!
+//! A plan is made anew for every write: the rest of the frame under way, then the control lane, then the session's subscriptions
+//! in turn, up to 64 pieces in all. Nothing moves while it is made. What the kernel took is then carried out piece by piece: a frame
+//! that has begun is past the reach of every policy, one that has not may be planned otherwise the next time.
+//!
+//! Laws: bytes go out in the order planned; a cursor moves exactly when its frame begins; a frame counts as delivered exactly when
+//! it is whole.
+
+use std::rc::Rc;
+
+use pubsub_wire::encode;
+use pubsub_wire::value::{Lag, Mode, Overflow};
+
+use crate::config::{CloseHow, Now, SessionId};
+use crate::cursor::{lift, place};
+use crate::engine::Engine;
+use crate::ring::{Hold, Kind, Mark};
+use crate::session::{Control, Heartbeat, NONE, Partial, Rest};
+use crate::subscription::{Stage, Subscription};
+use crate::view::View;
+
+/// Pieces of one write: what a vectored write takes without allocating, and enough to make its cost per message small.
+pub const PIECES_MAX: usize = 64;
+/// The least that a subscription gets when several take turns.
+const TURN_MIN: usize = 8;
+
+/// Bytes of one frame, or of the rest of one, to hand to the kernel.
+#[derive(Debug)]
+pub struct Piece {
+    frame: Rc<[u8]>,
+    done: u32,
+}
+
+impl Piece {
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.frame[self.done as usize..]
+    }
+}
+
+/// What a piece is, and what its beginning and its completion mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Rest,
+    Control,
+    Gap,
+    Mode(Mode),
+    /// An entry of the ring, by ordinal.
+    Message,
+    /// A mark of the ring, by ordinal.
+    Mark,
+    /// An entry of a slice, by index.
+    Past,
+    /// The end of a subscription that was drained.
+    Drained,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    what: What,
+    subscription: u32,
+    at: u64,
+    offset: i64,
+    mono_ns: u64,
+}
+
+/// What is being offered to the kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pieces: Vec<Piece>,
+    items: Vec<Item>,
+    /// How many of the session's ready subscriptions had their turn.
+    touched: u32,
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.pieces.clear();
+        self.items.clear();
+        self.touched = 0;
+    }
+
+    fn room(&self) -> usize {
+        PIECES_MAX - self.pieces.len()
+    }
+
+    fn add(&mut self, frame: Rc<[u8]>, what: What, subscription: u32) {
+        self.push(
+            frame,
+            Item {
+                what,
+                subscription,
+                at: 0,
+                offset: 0,
+                mono_ns: 0,
+            },
+        );
+    }
+
+    #[inline]
+    fn push(&mut self, frame: Rc<[u8]>, item: Item) {
+        self.pieces.push(Piece { frame, done: 0 });
+        self.items.push(item);
+    }
+}
+
+impl Engine {
+    /// Lends what `session` is to receive next; nothing: it has all, or is gone.
+    pub fn poll_write(&mut self, now: Now, session: SessionId) -> &[Piece] {
+        self.plan.clear();
+        let Some(index) = self.session_index(session) else {
+            return &[];
+        };
+        if let Some(partial) = &self.sessions[index as usize].partial {
+            self.plan.pieces.push(Piece {
+                frame: Rc::clone(&partial.frame),
+                done: partial.done,
+            });
+            self.plan.items.push(Item {
+                what: What::Rest,
+                subscription: NONE,
+                at: 0,
+                offset: 0,
+                mono_ns: 0,
+            });
+        }
+        self.plan_control(index);
+        if !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
+            self.plan_data(now, index);
+            if self.plan.pieces.is_empty() {
+                self.rotate(index, self.plan.touched);
+            }
+        }
+        &self.plan.pieces
+    }
+
+    fn plan_control(&mut self, index: u32) {
+        for at in 0..self.sessions[index as usize]
+            .control
+            .len()
+            .min(self.plan.room())
+        {
+            let frame = match &self.sessions[index as usize].control[at] {
+                Control::Frame(frame) | Control::Ping(frame) | Control::Close { frame, .. } => {
+                    Rc::clone(frame)
+                }
+                Control::Ledger { id, subscription } => {
+                    let (id, subscription) = (id.clone(), *subscription);
+                    self.compose_ledger(id.as_ref(), subscription)
+                }
+                Control::Unsubscribed { id, subscription } => {
+                    let (id, subscription) = (id.clone(), *subscription);
+                    self.compose_unsubscribed(id.as_ref(), subscription)
+                }
+            };
+            self.plan.add(frame, What::Control, NONE);
+        }
+    }
+
+    fn plan_data(&mut self, now: Now, session: u32) {
+        let ready = self.sessions[session as usize].ready as usize;
+        let turn = if ready > 1 {
+            (PIECES_MAX / ready).max(TURN_MIN)
+        } else {
+            PIECES_MAX
+        };
+        let mut next = self.sessions[session as usize].ready_first;
+        self.plan.touched = 0;
+        while next != NONE && self.plan.room() > 0 {
+            self.plan.touched += 1;
+            let index = next;
+            next = self.subscriptions[index as usize].next_ready;
+            let room = self.plan.room().min(turn);
+            self.plan_subscription(now, index, room);
+        }
+    }
+
+    fn plan_subscription(&mut self, now: Now, index: u32, room: usize) {
+        let subscription = &self.subscriptions[index as usize];
+        let overtaken = subscription.stage == Stage::Ring
+            && subscription.cursor < self.views.get(subscription.view).ring.first();
+        if overtaken || subscription.hold == Hold::Parked {
+            self.settle(index);
+        }
+        let until = self.plan.pieces.len() + room;
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.leaving {
+            return;
+        }
+        if subscription.extra.is_some() || subscription.announce {
+            self.plan_notices(now, index, until);
+        }
+        match self.subscriptions[index as usize].stage {
+            Stage::Opening => {}
+            Stage::Ring => self.plan_ring(now, index, until),
+            Stage::History => self.plan_history(index, until),
+        }
+    }
+
+    /// Gaps and the present mode, which stand before what follows.
+    fn plan_notices(&mut self, now: Now, index: u32, until: usize) {
+        let subscription = &self.subscriptions[index as usize];
+        let view = self.views.get(subscription.view);
+        for gap in subscription.extra.iter().flat_map(|e| &e.gaps) {
+            if self.plan.pieces.len() == until {
+                return;
+            }
+            let frame = Rc::from(self.frames.text(|out| encode::gap(out, &view.text, gap)));
+            self.plan.add(frame, What::Gap, index);
+        }
+        if subscription.announce && self.plan.pieces.len() < until {
+            let lag = self.lag(now, index, None);
+            let (subscription, view) = (&self.subscriptions[index as usize], &self.views);
+            let text = &view.get(subscription.view).text;
+            let frame = Rc::from(
+                self.frames
+                    .text(|out| encode::mode(out, text, subscription.mode, &lag)),
+            );
+            self.plan.add(frame, What::Mode(subscription.mode), index);
+        }
+    }
+
+    fn plan_history(&mut self, index: u32, until: usize) {
+        let Some(history) = self.subscriptions[index as usize].history() else {
+            return;
+        };
+        let mut at = history.index;
+        while self.plan.pieces.len() < until {
+            let Some(past) = history.entry(at) else {
+                return;
+            };
+            let (offset, mono_ns) = (past.offset, past.mono_ns);
+            let item = Item {
+                what: What::Past,
+                subscription: index,
+                at: u64::from(at),
+                offset,
+                mono_ns,
+            };
+            self.plan.push(Rc::clone(&past.frame), item);
+            at += 1;
+        }
+    }
+
+    fn plan_ring(&mut self, now: Now, index: u32, until: usize) {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.mode == Mode::Live && subscription.draining().is_none() {
+            let view = self.views.get(subscription.view);
+            if subscription.overflow != Overflow::Conflate
+                || subscription.cursor >= view.ring.first()
+            {
+                plan_entries(&mut self.plan, subscription, view, index, until);
+                return;
+            }
+        }
+        self.plan_switching(now, index, until);
+    }
+
+    /// As `plan_ring`, for one that is behind, replays or is being drained: its mode may change on the way.
+    fn plan_switching(&mut self, now: Now, index: u32, until: usize) {
+        let mut cursor = self.subscriptions[index as usize].cursor;
+        let mut mode = self.subscriptions[index as usize].mode;
+        while self.plan.pieces.len() < until {
+            let subscription = &self.subscriptions[index as usize];
+            let view = self.views.get(subscription.view);
+            let caught_up = match mode {
+                Mode::Live => false,
+                Mode::Behind => subscription.is_low(view, cursor),
+                Mode::Replay => cursor == view.ring.head(),
+            };
+            if caught_up {
+                mode = Mode::Live;
+                let lag = self.lag(now, index, Some(cursor));
+                let text = &self.views.get(self.subscriptions[index as usize].view).text;
+                let frame = Rc::from(
+                    self.frames
+                        .text(|out| encode::mode(out, text, Mode::Live, &lag)),
+                );
+                self.plan.add(frame, What::Mode(Mode::Live), index);
+                continue;
+            }
+            let end = subscription.end(view);
+            if cursor >= end {
+                if subscription.draining().is_some() {
+                    self.plan_drained(index);
+                }
+                return;
+            }
+            let skips = subscription.overflow == Overflow::Conflate && mode == Mode::Behind;
+            let next = if skips {
+                self.next_survivor(index, cursor)
+            } else {
+                self.next_entry(index, cursor)
+            };
+            let Some((frame, item)) = next.filter(|(_, item)| item.at < end) else {
+                return;
+            };
+            cursor = item.at + 1;
+            self.plan.push(frame, item);
+        }
+    }
+
+    fn next_entry(&self, index: u32, cursor: u64) -> Option<(Rc<[u8]>, Item)> {
+        let view = self.views.get(self.subscriptions[index as usize].view);
+        let entry = view.ring.get(cursor)?;
+        let what = if entry.kind == Kind::Message {
+            What::Message
+        } else {
+            What::Mark
+        };
+        let item = Item {
+            what,
+            subscription: index,
+            at: cursor,
+            offset: entry.offset,
+            mono_ns: entry.mono_ns,
+        };
+        Some((Rc::clone(&entry.frame), item))
+    }
+
+    /// The next entry that no newer one supersedes, or a mark that stands before it.
+    fn next_survivor(&mut self, index: u32, cursor: u64) -> Option<(Rc<[u8]>, Item)> {
+        let view = self.views.get(self.subscriptions[index as usize].view);
+        let mark = view
+            .ring
+            .marks_from(cursor)
+            .find(|m| m.kind != Kind::Position);
+        let newest = view.compact.as_ref().and_then(|c| c.next(cursor));
+        let mark = match (mark, newest) {
+            (Some(mark), Some((ordinal, _))) if ordinal < mark.ordinal => None,
+            (mark, _) => mark.cloned(),
+        };
+        if let Some(mark) = mark {
+            let (at, offset) = (mark.ordinal, mark.after);
+            let frame = match view.ring.get(at) {
+                Some(entry) => Rc::clone(&entry.frame),
+                None => self.compose_mark(index, &mark),
+            };
+            return Some((
+                frame,
+                Item {
+                    what: What::Mark,
+                    subscription: index,
+                    at,
+                    offset,
+                    mono_ns: 0,
+                },
+            ));
+        }
+        let Some((at, newest)) = newest else {
+            // Only positions are left before the head.
+            return self.next_entry(index, cursor.max(view.ring.first()));
+        };
+        let (offset, mono_ns) = (newest.offset, newest.mono_ns);
+        Some((
+            Rc::clone(&newest.frame),
+            Item {
+                what: What::Message,
+                subscription: index,
+                at,
+                offset,
+                mono_ns,
+            },
+        ))
+    }
+
+    fn compose_mark(&mut self, index: u32, mark: &Mark) -> Rc<[u8]> {
+        let view = self.views.get(self.subscriptions[index as usize].view);
+        let gap = view.gap_of(mark);
+        Rc::from(self.frames.text(|out| encode::gap(out, &view.text, &gap)))
+    }
+
+    fn plan_drained(&mut self, index: u32) {
+        if self.plan.room() == 0 {
+            return;
+        }
+        let id = self.subscriptions[index as usize]
+            .draining()
+            .and_then(|d| d.id.clone());
+        let frame = self.compose_unsubscribed(id.as_ref(), self.key(index));
+        self.plan.add(frame, What::Drained, index);
+    }
+
+    /// How far a subscription is behind, or would be with its cursor elsewhere in the ring.
+    pub(crate) fn lag(&self, now: Now, index: u32, cursor: Option<u64>) -> Lag {
+        let subscription = &self.subscriptions[index as usize];
+        let view = self.views.get(subscription.view);
+        if let Some(cursor) = cursor {
+            let age_ns = view
+                .ring
+                .get(cursor)
+                .map_or(0, |e| now.mono_ns.saturating_sub(e.mono_ns));
+            let messages = view.ring.head() - cursor;
+            return Lag {
+                messages,
+                bytes: view.ring.bytes_from(cursor),
+                age_ms: age_ns / 1_000_000,
+            };
+        }
+        let age_ns = subscription
+            .oldest_ns(view)
+            .map_or(0, |t| now.mono_ns.saturating_sub(t));
+        Lag {
+            messages: subscription.lag_messages(view),
+            bytes: subscription.lag_bytes(view, self.under_way_bytes(subscription)),
+            age_ms: age_ns / 1_000_000,
+        }
+    }
+
+    /// The kernel took `bytes` of what was lent; `blocked`: it would take no more.
+    pub fn handle_written(&mut self, now: Now, session: SessionId, bytes: usize, blocked: bool) {
+        let Some(index) = self.session_index(session) else {
+            return;
+        };
+        let mut plan = std::mem::take(&mut self.plan);
+        let planned = plan.pieces.iter().map(|p| p.bytes().len()).sum::<usize>();
+        let over = self.carry_out(now, index, &plan, bytes);
+        let touched = plan.touched;
+        plan.clear();
+        self.plan = plan;
+        if over {
+            return;
+        }
+        if bytes > 0 {
+            self.sessions[index as usize].blocked_ns = 0;
+        }
+        self.rotate(index, touched);
+        if blocked || bytes < planned {
+            self.block(now, index);
+        } else {
+            self.queue(index);
+        }
+    }
+
+    /// Begins and completes what the kernel took. `true`: the session is over.
+    fn carry_out(&mut self, now: Now, session: u32, plan: &Plan, mut bytes: usize) -> bool {
+        let mut lifted = NONE;
+        for (piece, item) in plan.pieces.iter().zip(&plan.items) {
+            if bytes == 0 {
+                break;
+            }
+            if item.subscription != lifted {
+                self.put_down(lifted);
+                self.pick_up(item.subscription);
+                lifted = item.subscription;
+            }
+            let length = piece.bytes().len();
+            let rest = self.begin(session, item);
+            if item.what == What::Drained {
+                lifted = NONE;
+            }
+            if bytes < length {
+                self.sessions[session as usize].partial = Some(Partial {
+                    frame: Rc::clone(&piece.frame),
+                    done: piece.done + bytes as u32,
+                    rest,
+                });
+                break;
+            }
+            bytes -= length;
+            self.sessions[session as usize].partial = None;
+            if self.complete(now, session, rest, piece.frame.len()) {
+                return true;
+            }
+        }
+        self.put_down(lifted);
+        false
+    }
+
+    #[inline]
+    fn pick_up(&mut self, index: u32) {
+        if index != NONE {
+            let subscription = &mut self.subscriptions[index as usize];
+            if subscription.stage == Stage::Ring {
+                lift(subscription, self.views.get_mut(subscription.view));
+            }
+        }
+    }
+
+    #[inline]
+    fn put_down(&mut self, index: u32) {
+        if index != NONE {
+            let subscription = &mut self.subscriptions[index as usize];
+            if subscription.stage == Stage::Ring {
+                let view = self.views.get_mut(subscription.view);
+                place(subscription, view);
+                self.stats.ring_bytes -= view.trim();
+            }
+        }
+    }
+
+    /// The first byte of a piece is with the kernel. Returns what its last will mean.
+    #[inline]
+    fn begin(&mut self, session: u32, item: &Item) -> Rest {
+        if item.subscription == NONE {
+            return self.begin_control(session, item.what);
+        }
+        let key = self.key(item.subscription);
+        let subscription = &mut self.subscriptions[item.subscription as usize];
+        let view = self.views.get(subscription.view);
+        match item.what {
+            What::Message => {
+                self.stats.conflated += subscription.skip_to(view, item.at);
+                subscription.cursor = item.at + 1;
+                subscription.last = item.offset;
+                subscription.under_way = true;
+                return Rest::Message {
+                    subscription: key,
+                    mono_ns: item.mono_ns,
+                };
+            }
+            What::Past => {
+                subscription.last = item.offset;
+                subscription.under_way = true;
+                if let Some(history) = subscription.history_mut() {
+                    history.index += 1;
+                }
+                return Rest::Message {
+                    subscription: key,
+                    mono_ns: item.mono_ns,
+                };
+            }
+            What::Mark => {
+                self.stats.conflated += subscription.skip_to(view, item.at);
+                if let Some(mark) = view.ring.mark_from(item.at) {
+                    subscription.cross(mark);
+                    if let Kind::Lost(n) = mark.kind {
+                        self.stats.lost_retention += n;
+                    }
+                }
+            }
+            What::Gap => {
+                subscription.extra().gaps.pop_front();
+                subscription.tidy();
+            }
+            What::Mode(mode) => {
+                subscription.announce = false;
+                Self::set_mode(&mut self.stats, subscription, mode);
+            }
+            What::Drained => self.remove_subscription(item.subscription),
+            What::Rest | What::Control => {}
+        }
+        Rest::Other
+    }
+
+    fn begin_control(&mut self, session: u32, what: What) -> Rest {
+        let session = &mut self.sessions[session as usize];
+        if what == What::Rest {
+            return session.partial.take().map_or(Rest::Other, |p| p.rest);
+        }
+        let Some(control) = session.control.pop_front() else {
+            return Rest::Other;
+        };
+        if session.control.is_empty() {
+            session.control.shrink_to(0);
+        }
+        session.control_bytes = session.control_bytes.saturating_sub(control.bytes());
+        match control {
+            Control::Ping(_) => Rest::Ping,
+            Control::Close { code, .. } => {
+                self.stats.count_close(code);
+                Rest::Close { code }
+            }
+            Control::Unsubscribed { subscription, .. } => {
+                if let Some(index) = self.subscription_index(subscription) {
+                    self.remove_subscription(index);
+                }
+                Rest::Other
+            }
+            Control::Frame(_) | Control::Ledger { .. } => Rest::Other,
+        }
+    }
+
+    /// The last byte of a frame is with the kernel. `true`: the session is over.
+    #[inline]
+    fn complete(&mut self, now: Now, session: u32, rest: Rest, bytes: usize) -> bool {
+        match rest {
+            Rest::Message {
+                subscription,
+                mono_ns,
+            } => {
+                if let Some(index) = self.subscription_index(subscription) {
+                    self.subscriptions[index as usize].under_way = false;
+                }
+                self.stats.delivered += 1;
+                self.stats.delivered_bytes += bytes as u64;
+                self.stats
+                    .delivery
+                    .record(now.mono_ns.saturating_sub(mono_ns));
+            }
+            Rest::Ping => {
+                self.sessions[session as usize].heartbeat = Heartbeat::Sent(now.mono_ns);
+                self.arm(session, now.mono_ns + self.config.heartbeat_ns);
+            }
+            Rest::Close { code } => {
+                self.end(session, CloseHow::Flushed, code);
+                return true;
+            }
+            Rest::Other => {}
+        }
+        false
+    }
+}
+
+/// Plans entries of the ring one after the other, as for one that keeps up.
+#[inline]
+fn plan_entries(
+    plan: &mut Plan,
+    subscription: &Subscription,
+    view: &View,
+    index: u32,
+    until: usize,
+) {
+    let mut at = subscription.cursor;
+    while plan.pieces.len() < until {
+        let Some(entry) = view.ring.get(at) else {
+            return;
+        };
+        let what = if entry.kind == Kind::Message {
+            What::Message
+        } else {
+            What::Mark
+        };
+        let item = Item {
+            what,
+            subscription: index,
+            at,
+            offset: entry.offset,
+            mono_ns: entry.mono_ns,
+        };
+        plan.push(Rc::clone(&entry.frame), item);
+        at += 1;
+    }
+}
