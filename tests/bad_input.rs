@@ -224,7 +224,7 @@ async fn what_is_not_yet_available_is_refused_and_never_ignored() {
         assert!(
             answer["message"]
                 .as_str()
-                .is_some_and(|message| message.contains("not yet")),
+                .is_some_and(|message| message.contains("not available")),
             "it says so: {answer}"
         );
     }
