@@ -4,9 +4,10 @@
 //! are left out: what they cost is the kernel's, and shows in the macro bench.
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pubsub_server::config::Retain;
-use pubsub_server::hub::core::{Hub, Settings};
+use pubsub_server::hub::core::Hub;
 use pubsub_server::hub::entry::Publication;
 use pubsub_server::hub::log::MemoryLog;
+use pubsub_server::hub::settings::Settings;
 use pubsub_server::hub::worker::WorkerId;
 use pubsub_server::link::{LinkReader, WorkerFrame, encode_request};
 use pubsub_stream::Now;

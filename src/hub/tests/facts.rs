@@ -1,8 +1,9 @@
 //! One fact each: positions, gaps, losses, limits.
 use crate::config::Retain;
-use crate::hub::core::{Hub, Refused, Settings, Violation};
+use crate::hub::core::Hub;
 use crate::hub::entry::Publication;
 use crate::hub::log::{Log, MemoryLog};
+use crate::hub::settings::{Refused, Settings, Violation};
 use crate::hub::worker::WorkerId;
 use crate::link::LinkReader;
 use crate::link::event::told::Told;
@@ -164,14 +165,14 @@ fn after(offset: i64, otherwise: Else) -> Start {
     }
 }
 
-fn retention(from: i64, to: i64, count: impl Into<Option<u64>>) -> Option<SliceGap> {
+fn retention(from: i64, to: i64, count: impl Into<Option<u64>>) -> SliceGap {
     let (from, to, count) = (Some(from), Some(to), count.into());
-    Some(SliceGap {
+    SliceGap {
         reason: LostHistory::Retention,
         from,
         to,
         count,
-    })
+    }
 }
 
 fn tiny_outbox() -> Settings {
@@ -257,12 +258,12 @@ fn a_position_is_too_old_only_if_its_own_view_lost_something_after_it() {
     let (head, offsets) = stand.slice(worker, 1, after(0, Else::Earliest));
     assert_eq!(
         (head.start, head.gap, offsets),
-        (1, retention(1, 1, 1), vec![11])
+        (1, Some(retention(1, 1, 1)), vec![11])
     );
     let (head, offsets) = stand.slice(worker, 2, after(1, Else::Earliest));
     assert_eq!(
         (head.start, head.gap, offsets),
-        (8, retention(2, 8, 7), vec![9, 10, 11])
+        (8, Some(retention(2, 8, 7)), vec![9, 10, 11])
     );
 }
 
@@ -278,7 +279,7 @@ fn what_is_not_known_exactly_has_no_count() {
     stand.turn();
     stand.take(worker);
     let (head, _) = stand.slice(worker, 1, after(2, Else::Earliest));
-    assert_eq!((head.start, head.gap), (4, retention(3, 4, None)));
+    assert_eq!((head.start, head.gap), (4, Some(retention(3, 4, None))));
 }
 
 #[test]
@@ -314,7 +315,7 @@ fn a_reader_that_retention_overtakes_is_told_how_many_it_lost() {
             compacted: false,
         },
     );
-    assert_eq!((head.start, head.gap), (4, retention(2, 4, 3)));
+    assert_eq!((head.start, head.gap), (4, Some(retention(2, 4, 3))));
     assert_eq!(offsets, [5, 6, 7, 8, 9, 10]);
 }
 
@@ -372,7 +373,7 @@ fn what_stands_in_for_a_position_that_is_gone_is_what_was_asked_for() {
     let (head, offsets) = stand.slice(worker, 1, after(1, Else::Live));
     assert_eq!(
         (head.start, head.end, head.gap, offsets),
-        (5, 5, retention(2, 5, None), vec![])
+        (5, 5, Some(retention(2, 5, None)), vec![])
     );
     // The newest of x has left the log but is the newest of x.
     let (head, offsets) = stand.slice(worker, 1, after(1, Else::Last));
@@ -641,7 +642,7 @@ fn a_topic_forgotten_and_come_back_has_not_forgotten_its_floor() {
     stand.publish("a", None);
     stand.take_all(worker);
     let (head, offsets) = stand.slice(worker, 1, after(0, Else::Earliest));
-    assert_eq!((head.gap, offsets), (retention(1, 2, None), vec![4]));
+    assert_eq!((head.gap, offsets), (Some(retention(1, 2, None)), vec![4]));
     assert_eq!(stand.slice(worker, 1, after(2, Else::Earliest)).0.gap, None);
 }
 
