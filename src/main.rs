@@ -1,2 +1,185 @@
-//! Placeholder.
-fn main() {}
+//! Arguments -> configuration -> the role this process plays.
+//!
+//! Owns the exit codes and the one line on stderr that goes with 64 and 69. Must not contain: anything that a role does; what this
+//! process is, is decided here and nowhere else.
+mod role;
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+use pubsub_server::config::args::{Command, CtlArgs, NodeArgs, Parsed, parse};
+use pubsub_server::config::{Config, Resolved, Source, Surroundings, load, print};
+use pubsub_server::quotes;
+use pubsub_server::supervisor::begin::{BeginError, begin};
+use pubsub_server::supervisor::command::{self, CtlError};
+use pubsub_server::supervisor::tree::Outcome;
+use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
+use tracing::{error, info, warn};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// `EX_USAGE` of sysexits.h: usage or configuration.
+const USAGE: u8 = 64;
+/// `EX_UNAVAILABLE`: a needed port, lock or directory is not to be had.
+const UNAVAILABLE: u8 = 69;
+/// `EX_SOFTWARE`: a fault of its own.
+const FAULT: u8 = 70;
+
+/// Fewer connections may wait to be accepted than a storm of reconnects brings.
+const SOMAXCONN_LOW: u64 = 4096;
+
+/// Why a process ends before or instead of doing what it is for.
+struct Failure {
+    code: u8,
+    line: String,
+}
+
+fn usage(error: impl Display) -> Failure {
+    Failure {
+        code: USAGE,
+        line: error.to_string(),
+    }
+}
+
+fn fault(error: impl Display) -> Failure {
+    Failure {
+        code: FAULT,
+        line: error.to_string(),
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match parse(std::env::args_os()) {
+        Ok(Parsed::Show(text)) => say(&text),
+        Ok(Parsed::Run(typed)) => match typed.command {
+            None => run(&typed.node),
+            Some(Command::Check(node)) => check(&node),
+            Some(Command::Ctl(ctl)) => control(&ctl),
+            Some(Command::Role(role)) => role::play(role.role),
+        },
+        Err(refused) => Err(usage(refused)),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stderr(), "pubsub-server: {}", failure.line);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Runs a node until it is told to stop.
+fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
+    let here = Surroundings::look();
+    let (resolved, filter) = resolve(args, &here)?;
+    if args.print_config {
+        return say(&print::toml(&resolved));
+    }
+    // A signal that is blocked here would stay blocked in every process of the node.
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .map_err(fault)?;
+    // Where the system gives huge pages unasked, thirteen small processes would be large ones; those started from here inherit it.
+    // A kernel without the switch only makes them larger.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let begun = begin(resolved).map_err(|error| match error {
+        BeginError::Machine(..) => fault(error),
+        BeginError::RunDir(_) | BeginError::Socket(_) => Failure {
+            code: UNAVAILABLE,
+            line: error.to_string(),
+        },
+    })?;
+    logging::init(begun.node.config.log_format, filter).map_err(fault)?;
+    role::end_at_a_panic();
+    say_what_is_worth_knowing(&begun.node.config, &here);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
+    let outcome = runtime.block_on(begun.node.run()).map_err(fault)?;
+    begun.run_dir.clear();
+    match outcome {
+        Outcome::Stopped => {
+            info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::NeverReady(role) => {
+            error!(
+                ?role,
+                "never became ready: it kept ending; the lines above say why"
+            );
+            Ok(ExitCode::from(FAULT))
+        }
+    }
+}
+
+/// Checks the configuration and prints it resolved.
+fn check(args: &NodeArgs) -> Result<ExitCode, Failure> {
+    let (resolved, _) = resolve(args, &Surroundings::look())?;
+    say(&print::toml(&resolved))
+}
+
+/// Everything that can be refused without touching the machine, and the files that the configuration names.
+fn resolve(args: &NodeArgs, here: &Surroundings) -> Result<(Resolved, Filter), Failure> {
+    let resolved = load(args, here).map_err(usage)?;
+    let filter = Filter::read(here.env.get(FILTER_VARIABLE).map(String::as_str)).map_err(usage)?;
+    for source in &resolved.config.sources {
+        if let Source::Replay { file, .. } = source {
+            let origin = resolved.origin("source");
+            quotes::check(file)
+                .map_err(|error| usage(format!("source (from {origin}): {error}")))?;
+        }
+    }
+    Ok((resolved, filter))
+}
+
+fn control(args: &CtlArgs) -> Result<ExitCode, Failure> {
+    let text = command::run(args, &Surroundings::look()).map_err(|error| match error {
+        CtlError::Several(_) => usage(error),
+        CtlError::NoNode(_) | CtlError::Silent { .. } => Failure {
+            code: UNAVAILABLE,
+            line: error.to_string(),
+        },
+        CtlError::Refused(_) => fault(error),
+    })?;
+    say(&text)
+}
+
+/// Prints on stdout; a reader that has gone (`| head`) is no fault.
+fn say(text: &str) -> Result<ExitCode, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(fault(error)),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// What an operator would want to know of this machine before the clients come.
+fn say_what_is_worth_knowing(config: &Config, here: &Surroundings) {
+    let (worker, workers) = (config.worker.connections, config.workers);
+    let node =
+        u64::from(config.worker.node_connections).min(u64::from(worker) * u64::from(workers));
+    info!(
+        files = here.files,
+        worker, node, "connections that the limit of open files and the configuration allow"
+    );
+    let waiting = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    if let Some(somaxconn) = waiting.filter(|waiting: &u64| *waiting < SOMAXCONN_LOW) {
+        warn!(
+            somaxconn,
+            "few connections may wait to be accepted: raise net.core.somaxconn"
+        );
+    }
+    for variable in here.unknown_variables() {
+        warn!(variable, "no setting has this environment variable");
+    }
+}

@@ -149,3 +149,32 @@ pub struct WorkerLimits {
     /// `TCP_NOTSENT_LOWAT`, bytes; 0 leaves the system's.
     pub notsent_lowat_bytes: u32,
 }
+
+impl Default for WorkerLimits {
+    /// What a worker has when nobody says, but for `connections`, which is as many as the limit of open files allows.
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            // A million connections take about 12 GB, most of it the kernel's.
+            node_connections: 1_000_000,
+            // Behind a proxy all have one address; one address reaches one port with some 28,000 at most.
+            per_address: 20_000,
+            // With the largest head each, 16 MiB.
+            handshakes: 1024,
+            handshake_ms: 10_000,
+            header_bytes: 16 << 10,
+            commands_per_s: 1000,
+            commands_burst: 2000,
+            publishes_per_s: 20_000,
+            publish_bytes_per_s: 32 << 20,
+            pending_publishes: 4096,
+            control_bytes: 64 << 10,
+            ring_bytes: 64 << 20,
+            read_bytes: 256 << 10,
+            // The kernel finds a good size by itself; what it holds unsent is bounded by the next.
+            send_buffer_bytes: 0,
+            // What the kernel holds unsent can no longer be conflated.
+            notsent_lowat_bytes: 16 << 10,
+        }
+    }
+}

@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The hub: one per node; numbers publications, keeps the log, and hands each worker what its sessions asked for.
+//!
+//! Owns the order of publications. Must not contain: sessions, subscriptions or their policies; those are the workers'. Started by
+//! the supervisor as a process of its own, or by a test as a thread: everything it needs is an argument of [`run`].
+//!
+//! In reading order:
+//! - [`entry`]: one publication as the bytes of its link frame
+//! - [`topics`]: names and numbers
+//! - [`log`]: the contract of a log, and the one in memory
+//! - [`newest`]: the newest value of every key
+//! - [`interest`]: who wants which topics
+//! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
+//! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `read` answers for history
+//! - [`drive`]: sockets, time and sources around it
+//! - [`record`]: its numbers on the scoreboard
+pub mod core;
+mod deliver;
+pub mod drive;
+pub mod entry;
+pub mod interest;
+pub mod log;
+pub mod newest;
+mod read;
+pub mod record;
+pub mod topics;
+pub mod worker;
+
+pub use drive::{HubError, run};
+
+#[cfg(test)]
+mod tests;

@@ -173,41 +173,20 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Codes by their number on the link.
-const CODES: [ErrorCode; 14] = [
-    ErrorCode::BadJson,
-    ErrorCode::UnknownOp,
-    ErrorCode::BadField,
-    ErrorCode::NotSubscribed,
-    ErrorCode::AlreadySubscribed,
-    ErrorCode::TooLarge,
-    ErrorCode::Limit,
-    ErrorCode::RateLimited,
-    ErrorCode::Forbidden,
-    ErrorCode::Unavailable,
-    ErrorCode::UnknownOutcome,
-    ErrorCode::Deadline,
-    ErrorCode::UnknownMethod,
-    ErrorCode::Rejected,
-];
-
+/// A code travels as its place in the protocol's list.
 pub(crate) fn put_code(out: &mut Vec<u8>, code: ErrorCode) {
-    let number = CODES
-        .iter()
-        .position(|&c| c == code)
-        .unwrap_or(usize::from(u8::MAX));
-    out.push(number as u8);
+    let place = ErrorCode::ALL.iter().position(|&c| c == code);
+    debug_assert!(place.is_some(), "{code:?} is not in the list of codes");
+    out.push(place.unwrap_or(usize::from(u8::MAX)) as u8);
 }
 
 pub(crate) fn take_code(body: &mut Body<'_>) -> Result<ErrorCode, LinkError> {
     let value = body.u8()?;
-    CODES
-        .get(usize::from(value))
-        .copied()
-        .ok_or(LinkError::BadValue {
-            field: "error code",
-            value,
-        })
+    let code = ErrorCode::ALL.get(usize::from(value));
+    code.copied().ok_or(LinkError::BadValue {
+        field: "error code",
+        value,
+    })
 }
 
 #[cfg(test)]

@@ -136,11 +136,19 @@ pub struct Sender<Out> {
 }
 
 impl<Out: Serialize> Sender<Out> {
+    /// Sends one message if that needs no waiting. An error means that the other side is gone or takes nothing.
+    pub fn try_send(&mut self, message: &Out) -> io::Result<()> {
+        let line = line(message)?;
+        // Far below what a Unix socket takes whole; a part of a line would spoil all that follow.
+        match self.write.try_write(&line)? {
+            written if written == line.len() => Ok(()),
+            _ => Err(io::Error::other("a control line was taken in part")),
+        }
+    }
+
     /// Sends one message. An error means that the other side is gone.
     pub async fn send(&mut self, message: &Out) -> io::Result<()> {
-        let mut line = serde_json::to_vec(message)?;
-        line.push(b'\n');
-        self.write.write_all(&line).await
+        self.write.write_all(&line(message)?).await
     }
 }
 
@@ -187,6 +195,12 @@ impl<In: DeserializeOwned> Receiver<In> {
             }
         }
     }
+}
+
+fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn memchr_newline(bytes: &[u8]) -> Option<usize> {

@@ -1,18 +1,21 @@
 //! What the processes of a node say to each other.
 //!
-//! Owns the frames between worker and hub ([`codec`], [`request`], [`event`]) and how they are found in a stream of bytes
-//! ([`reader`]). Must not contain: sockets, clocks, or what a message means. Driven by the hub and the workers.
+//! Owns the frames between worker and hub ([`codec`], [`request`], [`event`]), how they are found in a stream of bytes
+//! ([`reader`]), what the supervisor and its processes tell each other ([`control`]), what is asked of a running node ([`ctl`]), and
+//! where the sockets are ([`paths`]). Must not contain: what a message means. Driven by the supervisor, the hub and the workers.
 //!
 //! A frame is `u32` length of what follows, `u8` kind, body; all numbers little-endian. The first frame of a worker on a new
 //! link is [`Join`]; the hub answers with `Hello`. After that both sides speak when they like, each in its own order.
 //!
-//! Laws:
+//! Laws of the frames (they are pure: no socket, no clock):
 //! - An entry is encoded once, when it is numbered; its link frame is then copied, never built again.
 //! - Decoding lends from the read buffer; it neither copies nor allocates on the way of publications and entries.
 //! - Malformed input is an error that ends the link, never a panic and never an allocation that the peer chose.
 pub mod codec;
 pub mod control;
+pub mod ctl;
 pub mod event;
+pub mod paths;
 pub mod reader;
 pub mod request;
 

@@ -10,9 +10,12 @@ use super::event::decode_event;
 use super::request::{WorkerFrame, decode_request};
 use pubsub_stream::hub::HubEvent;
 
-/// Space offered to one read: what a Unix socket's default buffers hold at most is about 200 KiB, and 64 KiB already makes the
-/// cost of the call vanish against decoding.
-const SPACE_BYTES: usize = 64 << 10;
+/// Space offered to the first read: an idle link needs little.
+const SPACE_BYTES_MIN: usize = 4 << 10;
+
+/// Space offered to a read of a busy link: a Unix socket's buffers hold about 200 KiB, and 64 KiB already make the cost of the
+/// call vanish against decoding.
+const SPACE_BYTES_MAX: usize = 64 << 10;
 
 /// Bytes of one link on their way to being frames.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct LinkReader {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Doubles when a read fills it.
+    space: usize,
     frame_bytes_max: usize,
 }
 
@@ -37,6 +42,7 @@ impl LinkReader {
             buffer: Vec::new(),
             start: 0,
             end: 0,
+            space: SPACE_BYTES_MIN,
             frame_bytes_max,
         }
     }
@@ -52,8 +58,12 @@ impl LinkReader {
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
         self.make_space();
-        let got = read(&mut self.buffer[self.end..])?;
-        self.end = (self.end + got).min(self.buffer.len());
+        let space = &mut self.buffer[self.end..];
+        let (offered, got) = (space.len(), read(space)?);
+        self.end += got.min(offered);
+        if got >= offered {
+            self.space = (self.space * 2).min(SPACE_BYTES_MAX);
+        }
         Ok(got)
     }
 
@@ -103,7 +113,8 @@ impl LinkReader {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
-        let wanted = self.frame_under_way().max(SPACE_BYTES);
+        // The last one only counts when the caller has not taken all frames: then too there is space.
+        let wanted = self.frame_under_way().max(self.space).max(self.pending() + 1);
         if self.buffer.len() - self.start < wanted || self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -182,17 +193,17 @@ mod tests {
     fn a_frame_larger_than_the_buffer_is_taken_whole() {
         let mut bytes = Vec::new();
         frame(&mut bytes, 1, |out| {
-            out.resize(out.len() + 5 * SPACE_BYTES, 7);
+            out.resize(out.len() + 5 * SPACE_BYTES_MAX, 7);
         });
         frame(&mut bytes, 2, |_| {});
         let mut reader = LinkReader::default();
-        let frames = frames_of(&mut reader, &bytes, &[SPACE_BYTES]).expect("well formed");
+        let frames = frames_of(&mut reader, &bytes, &[SPACE_BYTES_MAX]).expect("well formed");
         assert_eq!(
             frames
                 .iter()
                 .map(|(kind, body)| (*kind, body.len()))
                 .collect::<Vec<_>>(),
-            [(1, 5 * SPACE_BYTES), (2, 0)]
+            [(1, 5 * SPACE_BYTES_MAX), (2, 0)]
         );
     }
 

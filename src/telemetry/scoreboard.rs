@@ -6,7 +6,7 @@
 //!
 //! Laws: nothing but atomics lies in the mapping, so any process may write any of it at any time; its size is sealed, so that
 //! no process can take pages away under another; pages that nobody has touched cost nothing (there is room for [`SLOTS`]
-//! workers, and a reader must not look at slots past [`Scoreboard::workers`], which would make them real).
+//! workers, and a reader must not look at slots past [`Scoreboard::workers_ever`], which would make them real).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -83,28 +83,26 @@ impl Scoreboard {
     pub fn open(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let size = fstat(fd)?.st_size;
         if size != size_of::<Board>() as i64 {
-            return Err(invalid(format!(
+            return Err(invalid(&format!(
                 "its size is {size}, this build's is {}",
                 size_of::<Board>()
             )));
         }
         if !fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SEALS)) {
-            return Err(invalid("its size is not sealed".to_owned()));
+            return Err(invalid("its size is not sealed"));
         }
         let opened = Self::map(fd)?;
         let board = opened.board();
         let (magic, layout, noted) = (&board.magic, &board.layout, &board.size);
         if magic.load(Ordering::Relaxed) != MAGIC {
-            return Err(invalid(
-                "it does not begin with the scoreboard's mark".to_owned(),
-            ));
+            return Err(invalid("it does not begin with the scoreboard's mark"));
         }
         let (layout, noted) = (
             layout.load(Ordering::Relaxed),
             noted.load(Ordering::Relaxed),
         );
         if layout != LAYOUT || noted != size_of::<Board>() as u64 {
-            return Err(invalid(format!(
+            return Err(invalid(&format!(
                 "its layout is {layout} of {noted} bytes, this build's is {LAYOUT}"
             )));
         }
@@ -122,6 +120,12 @@ impl Scoreboard {
     /// Slots in use are `0..workers()`; the supervisor sets it, also live.
     pub fn workers(&self) -> u32 {
         self.node().workers.load(Ordering::Relaxed).min(SLOTS)
+    }
+
+    /// Slots that ever had a process: counters of a worker that is no longer wanted still count.
+    pub fn workers_ever(&self) -> u32 {
+        let ever = self.node().workers_ever.load(Ordering::Relaxed);
+        ever.max(self.workers()).min(SLOTS)
     }
 
     /// The hub's slot.
@@ -159,8 +163,8 @@ impl Scoreboard {
                 0,
             )
         }?;
-        let board = NonNull::new(address.cast())
-            .ok_or_else(|| invalid("it was mapped at address zero".to_owned()))?;
+        let board =
+            NonNull::new(address.cast()).ok_or_else(|| invalid("it was mapped at address zero"))?;
         Ok(Self { board })
     }
 }
@@ -176,7 +180,7 @@ impl Drop for Scoreboard {
     }
 }
 
-fn invalid(why: String) -> io::Error {
+fn invalid(why: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
         format!("not this build's scoreboard: {why}"),

@@ -23,6 +23,8 @@ pub struct NodeSlot {
     pub draining: AtomicU32,
     /// Worker slots in use.
     pub workers: AtomicU32,
+    /// Worker slots that ever had a process.
+    pub workers_ever: AtomicU32,
     /// When the node started, microseconds since the Unix epoch.
     pub started_wall_us: AtomicU64,
     /// The supervisor's process.

@@ -1,0 +1,129 @@
+//! Rules between settings.
+//!
+//! Owns what no single value can break. Must not contain: the range of one value (`resolve`, `tables`), or I/O. Driven by
+//! `resolve`, last.
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::given::{ConfigError, Given};
+use super::resolve::Resolved;
+use super::surroundings::Surroundings;
+use super::tables::FILES_RESERVED;
+use super::units;
+
+/// Longest path of a Unix socket (`sun_path` without its zero).
+const SOCKET_PATH_BYTES: usize = 107;
+/// The longest name in a run dir.
+const SOCKET_NAME: &str = "/ctl.sock";
+
+/// Refuses what does not fit together.
+pub(super) fn check(resolved: &Resolved, here: &Surroundings) -> Result<(), ConfigError> {
+    addresses(resolved)?;
+    run_dir(resolved)?;
+    files(resolved, here)?;
+    bounds(resolved)
+}
+
+fn addresses(resolved: &Resolved) -> Result<(), ConfigError> {
+    let (listen, admin) = (resolved.config.listen, resolved.config.admin);
+    let same = |admin: SocketAddr| {
+        let overlap = admin.ip() == listen.ip()
+            || admin.ip().is_unspecified()
+            || listen.ip().is_unspecified();
+        admin.port() == listen.port() && admin.port() != 0 && overlap
+    };
+    match admin.filter(|admin| same(*admin)) {
+        Some(admin) => Err(wrong(
+            resolved,
+            "admin",
+            &admin,
+            format!("another port than listen's {listen}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn run_dir(resolved: &Resolved) -> Result<(), ConfigError> {
+    let path = &resolved.config.run_dir;
+    let most = SOCKET_PATH_BYTES - SOCKET_NAME.len();
+    if path.as_os_str().as_bytes().len() > most {
+        let expected = format!("a path of at most {most} bytes, since sockets are made in it");
+        return Err(wrong(resolved, "run-dir", &path.display(), expected));
+    }
+    Ok(())
+}
+
+fn files(resolved: &Resolved, here: &Surroundings) -> Result<(), ConfigError> {
+    let connections = resolved.config.worker.connections;
+    if u64::from(connections) + FILES_RESERVED > here.files.max(FILES_RESERVED + 1) {
+        let expected = format!(
+            "at most {}: a process may open {} files here (ulimit -Hn, LimitNOFILE=)",
+            here.files.saturating_sub(FILES_RESERVED),
+            here.files
+        );
+        return Err(wrong(
+            resolved,
+            "worker.connections",
+            &connections,
+            expected,
+        ));
+    }
+    Ok(())
+}
+
+fn bounds(resolved: &Resolved) -> Result<(), ConfigError> {
+    let config = &resolved.config;
+    let most = config.limits.bound;
+    if config.default_messages > most.messages {
+        let expected = format!("at most limits.bound.messages, which is {}", most.messages);
+        return Err(wrong(
+            resolved,
+            "defaults >",
+            &config.default_messages,
+            expected,
+        ));
+    }
+    if config.default_bytes > most.bytes {
+        let expected = format!(
+            "at most limits.bound.bytes, which is {}",
+            units::bytes_text(most.bytes)
+        );
+        return Err(wrong(
+            resolved,
+            "defaults >",
+            &config.default_bytes,
+            expected,
+        ));
+    }
+    let frame = config.limits.frame_bytes;
+    if (config.worker.publish_bytes_per_s as usize) < frame {
+        let expected = format!(
+            "at least limits.frame_bytes, which is {frame}: no such publication would ever pass"
+        );
+        return Err(wrong(
+            resolved,
+            "worker.publish_bytes_per_s",
+            &config.worker.publish_bytes_per_s,
+            expected,
+        ));
+    }
+    if config.worker.ring_bytes < frame {
+        let expected = format!("at least limits.frame_bytes, which is {frame}");
+        return Err(wrong(
+            resolved,
+            "worker.ring_bytes",
+            &config.worker.ring_bytes,
+            expected,
+        ));
+    }
+    Ok(())
+}
+
+fn wrong(resolved: &Resolved, field: &str, value: &dyn ToString, expected: String) -> ConfigError {
+    Given {
+        text: value.to_string(),
+        origin: resolved.origin(field),
+    }
+    .wrong(field, expected)
+}

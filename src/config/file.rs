@@ -1,0 +1,413 @@
+//! The configuration file: TOML taken apart into values that know their line.
+//!
+//! Owns which keys and tables a file may have. Must not contain: what a value means (`resolve`), or reading from disk (`load`).
+//! Driven by `load`.
+//!
+//! Laws: an unknown key is refused with its line, never ignored; every value stays text, so that a wrong one is refused in the
+//! same words as on the command line.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::given::{ConfigError, Given, Origin};
+use super::setting::{self, SETTINGS, Takes, Typed};
+
+/// Keys of `[limits]`: those of `welcome`, and the node's `topics` and `keys`.
+pub const LIMITS: &[&str] = &[
+    "frame_bytes",
+    "topic_bytes",
+    "tokens",
+    "key_bytes",
+    "id_bytes",
+    "subscriptions",
+    "topics",
+    "keys",
+];
+/// Keys of `[limits.bound]`.
+pub const BOUND: &[&str] = &["messages", "bytes", "age_ms"];
+/// Keys of `[worker]`.
+pub const WORKER: &[&str] = &[
+    "connections",
+    "node_connections",
+    "per_address",
+    "handshakes",
+    "handshake_ms",
+    "header_bytes",
+    "commands_per_s",
+    "commands_burst",
+    "publishes_per_s",
+    "publish_bytes_per_s",
+    "pending_publishes",
+    "control_bytes",
+    "ring_bytes",
+    "read_bytes",
+    "send_buffer_bytes",
+    "notsent_lowat_bytes",
+];
+/// Keys of one `[[retain]]`.
+pub const RETAIN: &[&str] = &["pattern", "size", "age", "count"];
+/// Keys of one `[[defaults]]`.
+pub const DEFAULTS: &[&str] = &["pattern", "overflow", "messages", "bytes", "age_ms"];
+
+/// Values of one table, by key.
+pub type Table = BTreeMap<&'static str, Given>;
+
+/// What a file gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct File {
+    /// Settings that are also flags.
+    pub settings: Typed,
+    /// `[limits]`.
+    pub limits: Table,
+    /// `[limits.bound]`.
+    pub bound: Table,
+    /// `[worker]`.
+    pub worker: Table,
+    /// Each `[[retain]]`, with the line it begins on.
+    pub retain: Vec<(Origin, Table)>,
+    /// Each `[[defaults]]`, with the line it begins on.
+    pub defaults: Vec<(Origin, Table)>,
+}
+
+impl File {
+    /// Takes a file's text apart; `path` is for the errors.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let reader = Reader { path, text };
+        let root = DeTable::parse(text).map_err(|error| {
+            let line = error.span().map(|span| reader.line(span.start));
+            ConfigError::File {
+                path: path.to_owned(),
+                line,
+                why: format!("not TOML: {}", error.message()),
+            }
+        })?;
+        reader.file(root.get_ref())
+    }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+type Key<'a> = Spanned<DeString<'a>>;
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl Reader<'_> {
+    fn file(&self, root: &DeTable<'_>) -> Result<File, ConfigError> {
+        let mut file = File::default();
+        for (key, value) in root {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("limits", DeValue::Table(table)) => self.limits(table, &mut file)?,
+                ("worker", DeValue::Table(table)) => {
+                    file.worker = self.table("worker", WORKER, table)?;
+                }
+                ("retain", DeValue::Array(tables)) => {
+                    file.retain = self.tables("retain", RETAIN, tables)?;
+                }
+                ("defaults", DeValue::Array(tables)) => {
+                    file.defaults = self.tables("defaults", DEFAULTS, tables)?;
+                }
+                ("limits" | "worker", _) => {
+                    return Err(self.refuse(value, format!("{key} must be a table, [{key}]")));
+                }
+                ("defaults", _) => {
+                    return Err(
+                        self.refuse(value, "defaults must be tables, [[defaults]]".to_owned())
+                    );
+                }
+                (name, _) => self.setting(name, key.span().start, value, &mut file.settings)?,
+            }
+        }
+        Ok(file)
+    }
+
+    fn setting(
+        &self,
+        name: &str,
+        at: usize,
+        value: &Value<'_>,
+        settings: &mut Typed,
+    ) -> Result<(), ConfigError> {
+        let Some(setting) = setting::find(name) else {
+            let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+            return Err(self.unknown(
+                name,
+                at,
+                &[&known[..], &["limits", "worker", "defaults"]].concat(),
+            ));
+        };
+        match value.get_ref() {
+            DeValue::Array(values) if setting.takes == Takes::Repeated && values.is_empty() => {
+                return Err(self.refuse(
+                    value,
+                    format!("{name} is empty: expected \"none\" for none"),
+                ));
+            }
+            DeValue::Array(values) if setting.takes != Takes::One => {
+                for value in values {
+                    settings.add(
+                        setting,
+                        &self.scalar(name, value)?,
+                        &self.origin(value.span().start),
+                    );
+                }
+            }
+            _ => settings.add(
+                setting,
+                &self.scalar(name, value)?,
+                &self.origin(value.span().start),
+            ),
+        }
+        Ok(())
+    }
+
+    fn limits(&self, table: &DeTable<'_>, file: &mut File) -> Result<(), ConfigError> {
+        for (key, value) in table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("bound", DeValue::Table(bound)) => {
+                    file.bound = self.table("limits.bound", BOUND, bound)?;
+                }
+                ("bound", _) => {
+                    return Err(
+                        self.refuse(value, "bound must be a table, [limits.bound]".to_owned())
+                    );
+                }
+                _ => file
+                    .limits
+                    .extend([self.entry("limits", LIMITS, key, value)?]),
+            }
+        }
+        Ok(())
+    }
+
+    fn tables(
+        &self,
+        name: &str,
+        known: &'static [&'static str],
+        tables: &[Value<'_>],
+    ) -> Result<Vec<(Origin, Table)>, ConfigError> {
+        let read = |value: &Value<'_>| match value.get_ref() {
+            DeValue::Table(table) => Ok((
+                self.origin(value.span().start),
+                self.table(name, known, table)?,
+            )),
+            _ => Err(self.refuse(value, format!("{name} must be tables, [[{name}]]"))),
+        };
+        tables.iter().map(read).collect()
+    }
+
+    fn table(
+        &self,
+        name: &str,
+        known: &'static [&'static str],
+        table: &DeTable<'_>,
+    ) -> Result<Table, ConfigError> {
+        table
+            .iter()
+            .map(|(key, value)| self.entry(name, known, key, value))
+            .collect()
+    }
+
+    fn entry(
+        &self,
+        table: &str,
+        known: &'static [&'static str],
+        key: &Key<'_>,
+        value: &Value<'_>,
+    ) -> Result<(&'static str, Given), ConfigError> {
+        let name = format!("{table}.{}", key.get_ref());
+        let Some(found) = known.iter().find(|known| *known == key.get_ref()) else {
+            return Err(self.unknown(&name, key.span().start, known));
+        };
+        Ok((
+            found,
+            Given {
+                text: self.scalar(&name, value)?,
+                origin: self.origin(value.span().start),
+            },
+        ))
+    }
+
+    /// A string, whole number or switch as text.
+    fn scalar(&self, name: &str, value: &Value<'_>) -> Result<String, ConfigError> {
+        match value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            DeValue::Boolean(on) => Ok(on.to_string()),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Ok(number.to_string()),
+                    // More than any setting takes: its range refuses it.
+                    Err(_) => Ok(number.as_str().to_owned()),
+                }
+            }
+            other => Err(self.refuse(
+                value,
+                format!(
+                    "{name} is {}: expected a string or a whole number",
+                    kind(other)
+                ),
+            )),
+        }
+    }
+
+    fn unknown(&self, name: &str, at: usize, known: &[&str]) -> ConfigError {
+        let why = format!(
+            "unknown setting {name}: expected one of {}",
+            known.join(", ")
+        );
+        ConfigError::File {
+            path: self.path.to_owned(),
+            line: Some(self.line(at)),
+            why,
+        }
+    }
+
+    fn refuse(&self, value: &Value<'_>, why: String) -> ConfigError {
+        ConfigError::File {
+            path: self.path.to_owned(),
+            line: Some(self.line(value.span().start)),
+            why,
+        }
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        Origin::File {
+            path: self.path.to_owned(),
+            line: self.line(at),
+        }
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.text[..at.min(self.text.len())].matches('\n').count() + 1
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::Float(_) => "a fraction",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) => "a plain value",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<File, String> {
+        File::parse(Path::new("node.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn values_know_their_line() {
+        let file = read("# a node\nworkers = 0x10\n\n[limits]\nframe_bytes = \"64KiB\"\n[limits.bound]\nage_ms = 5\n").unwrap();
+        let given = &file.settings.get("workers").unwrap()[0];
+        assert_eq!(
+            (given.text.as_str(), given.origin.to_string()),
+            ("16", "node.toml:2".into())
+        );
+        assert_eq!(file.limits["frame_bytes"].origin.to_string(), "node.toml:5");
+        assert_eq!(file.bound["age_ms"].text, "5");
+    }
+
+    #[test]
+    fn lists_may_be_arrays_or_one_text() {
+        let texts = |text: &str, name: &str| -> Vec<String> {
+            let file = read(text).unwrap();
+            file.settings
+                .get(name)
+                .unwrap()
+                .iter()
+                .map(|given| given.text.clone())
+                .collect()
+        };
+        assert_eq!(
+            texts("source = ['synthetic', 'replay:a.csv,loop']", "source"),
+            ["synthetic", "replay:a.csv,loop"]
+        );
+        assert_eq!(texts("source = 'none'", "source"), ["none"]);
+        assert_eq!(
+            texts("origins = 'https://a,https://b'", "origins"),
+            ["https://a", "https://b"]
+        );
+    }
+
+    #[test]
+    fn retain_is_a_setting_or_tables() {
+        assert_eq!(
+            read("retain = '1GiB'")
+                .unwrap()
+                .settings
+                .get("retain")
+                .unwrap()[0]
+                .text,
+            "1GiB"
+        );
+        let file = read(
+            "[[retain]]\npattern='a.>'\nsize='1MiB'\n[[retain]]\npattern='>'\nsize=1000\ncount=7",
+        )
+        .unwrap();
+        assert_eq!(file.retain.len(), 2);
+        assert_eq!(file.retain[1].1["count"].text, "7");
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_its_line_and_the_known_ones() {
+        let line = read("workers = 1\nwrokers = 2").unwrap_err();
+        assert!(
+            line.starts_with(
+                "node.toml:2: unknown setting wrokers: expected one of workers, listen"
+            ),
+            "{line}"
+        );
+        let line = read("[worker]\nconections = 2").unwrap_err();
+        assert!(
+            line.starts_with(
+                "node.toml:2: unknown setting worker.conections: expected one of connections"
+            ),
+            "{line}"
+        );
+        let line = read("[[defaults]]\nkey = 2").unwrap_err();
+        assert!(
+            line.contains("defaults.key: expected one of pattern, overflow"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn what_has_the_wrong_shape_is_refused_with_its_line() {
+        for (text, part) in [
+            (
+                "workers = 1.5",
+                "node.toml:1: workers is a fraction: expected a string or a whole number",
+            ),
+            ("workers = [1]", "workers is an array"),
+            (
+                "source = []",
+                "node.toml:1: source is empty: expected \"none\" for none",
+            ),
+            ("limits = 1", "limits must be a table, [limits]"),
+            ("worker = []", "worker must be a table, [worker]"),
+            (
+                "[limits]\nbound = 1",
+                "node.toml:2: bound must be a table, [limits.bound]",
+            ),
+            ("[defaults]", "defaults must be tables, [[defaults]]"),
+            ("retain = [1]", "retain must be tables, [[retain]]"),
+            ("workers = ", "node.toml:1: not TOML: "),
+            (
+                "workers = 1\nworkers = 2",
+                "node.toml:2: not TOML: duplicate key",
+            ),
+        ] {
+            let line = read(text).unwrap_err();
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The resolved configuration as a file that resolves to the same.
+//!
+//! Owns how it is shown. Must not contain: defaults. Driven by `check` and `--print-config`.
+//!
+//! Law: what is printed is a valid configuration file, and means the same.
+
+use std::fmt::{self, Display, Write as _};
+
+use super::given::Origin;
+use super::resolve::Resolved;
+use super::resolved::{Config, Retain};
+use super::{Log, spec, units};
+
+/// Column where the origins begin, so that values can be read down the page.
+const ORIGIN_COLUMN: usize = 40;
+
+/// Everything a node would run with, as TOML, each value with where it came from.
+pub fn toml(resolved: &Resolved) -> String {
+    let mut page = Page {
+        text: String::new(),
+        resolved,
+    };
+    // Writing to a string cannot fail.
+    let _ = page.settings(&resolved.config);
+    let _ = page.tables(&resolved.config);
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    resolved: &'a Resolved,
+}
+
+impl Page<'_> {
+    fn settings(&mut self, config: &Config) -> fmt::Result {
+        let Log::Memory = config.log;
+        let sources: Vec<String> = config
+            .sources
+            .iter()
+            .map(|source| quoted(&spec::source_text(source)))
+            .collect();
+        let sources = if sources.is_empty() {
+            vec![quoted("none")]
+        } else {
+            sources
+        };
+        let origins: Vec<String> = config.origins.iter().map(|origin| quoted(origin)).collect();
+        let (low, high) = config.interval_ms;
+        let admin = config
+            .admin
+            .map_or_else(|| "none".to_owned(), |admin| admin.to_string());
+        self.line("workers", "workers", &config.workers)?;
+        self.line("listen", "listen", &quoted(&config.listen.to_string()))?;
+        self.line("admin", "admin", &quoted(&admin))?;
+        self.line("source", "source", &format!("[{}]", sources.join(", ")))?;
+        self.line(
+            "interval-ms",
+            "interval-ms",
+            &quoted(&format!("{low}..{high}")),
+        )?;
+        self.line("rows", "rows", &config.rows)?;
+        self.line("log", "log", &quoted("memory"))?;
+        self.line(
+            "heartbeat",
+            "heartbeat",
+            &quoted(&units::millis_text(config.heartbeat_ms)),
+        )?;
+        self.line(
+            "write-stall",
+            "write-stall",
+            &quoted(&units::millis_text(config.write_stall_ms)),
+        )?;
+        self.line(
+            "run-dir",
+            "run-dir",
+            &quoted(&config.run_dir.to_string_lossy()),
+        )?;
+        self.line(
+            "log-format",
+            "log-format",
+            &quoted(spec::log_format_text(config.log_format)),
+        )?;
+        self.line(
+            "publish",
+            "publish",
+            &quoted(spec::publish_text(config.publish)),
+        )?;
+        self.line("origins", "origins", &format!("[{}]", origins.join(", ")))?;
+        self.line(
+            "drain",
+            "drain",
+            &quoted(&units::millis_text(config.drain_ms)),
+        )?;
+        self.line("node", "node", &quoted(&config.node))?;
+        self.line("echo", "echo", &config.echo)
+    }
+
+    fn tables(&mut self, config: &Config) -> fmt::Result {
+        let (limits, worker) = (&config.limits, &config.worker);
+        self.table(
+            "limits",
+            &[
+                ("frame_bytes", size(limits.frame_bytes as u64)),
+                ("topic_bytes", limits.topic_bytes.to_string()),
+                ("tokens", limits.tokens.to_string()),
+                ("key_bytes", limits.key_bytes.to_string()),
+                ("id_bytes", limits.id_bytes.to_string()),
+                ("subscriptions", limits.subscriptions.to_string()),
+                ("topics", config.topics_max.to_string()),
+                ("keys", config.keys_max.to_string()),
+            ],
+        )?;
+        self.table(
+            "limits.bound",
+            &[
+                ("messages", limits.bound.messages.to_string()),
+                ("bytes", size(limits.bound.bytes)),
+                ("age_ms", limits.bound.age_ms.to_string()),
+            ],
+        )?;
+        self.table(
+            "worker",
+            &[
+                ("connections", worker.connections.to_string()),
+                ("node_connections", worker.node_connections.to_string()),
+                ("per_address", worker.per_address.to_string()),
+                ("handshakes", worker.handshakes.to_string()),
+                ("handshake_ms", worker.handshake_ms.to_string()),
+                ("header_bytes", size(worker.header_bytes as u64)),
+                ("commands_per_s", worker.commands_per_s.to_string()),
+                ("commands_burst", worker.commands_burst.to_string()),
+                ("publishes_per_s", worker.publishes_per_s.to_string()),
+                (
+                    "publish_bytes_per_s",
+                    size(u64::from(worker.publish_bytes_per_s)),
+                ),
+                ("pending_publishes", worker.pending_publishes.to_string()),
+                ("control_bytes", size(worker.control_bytes as u64)),
+                ("ring_bytes", size(worker.ring_bytes as u64)),
+                ("read_bytes", size(u64::from(worker.read_bytes))),
+                ("send_buffer_bytes", size(worker.send_buffer_bytes as u64)),
+                (
+                    "notsent_lowat_bytes",
+                    size(u64::from(worker.notsent_lowat_bytes)),
+                ),
+            ],
+        )?;
+        config
+            .retain
+            .iter()
+            .try_for_each(|retain| self.retain(retain))?;
+        self.defaults(config)
+    }
+
+    fn retain(&mut self, retain: &Retain) -> fmt::Result {
+        let named = format!("retain {}", retain.pattern);
+        let origin = match (self.resolved.origins.get("retain"), retain.pattern.as_str()) {
+            (Some(_), ">") => "retain",
+            _ => &named,
+        };
+        write!(self.text, "\n[[retain]]\n")?;
+        self.line(origin, "pattern", &quoted(&retain.pattern))?;
+        self.line(origin, "size", &size(retain.bytes))?;
+        if let Some(age_ms) = retain.age_ms {
+            self.line(origin, "age", &quoted(&units::millis_text(age_ms)))?;
+        }
+        if let Some(count) = retain.count {
+            self.line(origin, "count", &count)?;
+        }
+        Ok(())
+    }
+
+    fn defaults(&mut self, config: &Config) -> fmt::Result {
+        let all = |pattern: &str| pattern == ">";
+        for (pattern, overflow) in config.overflow.iter().filter(|(pattern, _)| !all(pattern)) {
+            self.default(pattern, Some(spec::overflow_text(*overflow)))?;
+        }
+        let last = config.overflow.iter().find(|(pattern, _)| all(pattern));
+        self.default(
+            ">",
+            last.map(|(_, overflow)| spec::overflow_text(*overflow)),
+        )?;
+        self.line("defaults >", "messages", &config.default_messages)?;
+        self.line("defaults >", "bytes", &size(config.default_bytes))
+    }
+
+    fn default(&mut self, pattern: &str, overflow: Option<&str>) -> fmt::Result {
+        let origin = format!("defaults {pattern}");
+        write!(self.text, "\n[[defaults]]\n")?;
+        self.line(&origin, "pattern", &quoted(pattern))?;
+        overflow.map_or(Ok(()), |overflow| {
+            self.line(&origin, "overflow", &quoted(overflow))
+        })
+    }
+
+    fn table(&mut self, name: &str, values: &[(&str, String)]) -> fmt::Result {
+        write!(self.text, "\n[{name}]\n")?;
+        values
+            .iter()
+            .try_for_each(|(key, value)| self.line(&format!("{name}.{key}"), key, value))
+    }
+
+    fn line(&mut self, setting: &str, key: &str, value: &dyn Display) -> fmt::Result {
+        let line = format!("{key} = {value}");
+        match self.resolved.origin(setting) {
+            Origin::Default => writeln!(self.text, "{line}"),
+            origin => writeln!(self.text, "{line:ORIGIN_COLUMN$} # {origin}"),
+        }
+    }
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A size as a TOML value: with a unit where one divides it.
+fn size(bytes: u64) -> String {
+    let text = units::bytes_text(bytes);
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text
+    } else {
+        quoted(&text)
+    }
+}

@@ -1,0 +1,485 @@
+//! The hub as a pure state machine: numbering, interest, newest values, and one cursor per worker.
+//!
+//! Owns the order of things. Must not contain: a socket, a clock, a task or randomness; every input takes `now`. Driven by
+//! [`drive`](super::drive), and by tests that stand in for it.
+//!
+//! - inputs: [`handle_join`](Hub::handle_join), [`handle_request`](Hub::handle_request), [`publish`](Hub::publish),
+//!   [`handle_leave`](Hub::handle_leave), and [`tick`](Hub::tick) a few times a second;
+//! - after a batch of inputs one [`turn`](Hub::turn): retention acts, workers that are behind go on, history is read. It says
+//!   whether there is more to do at once;
+//! - outputs: [`poll_write`](Hub::poll_write) names a worker with bytes to send, [`take`](Hub::take) hands them out,
+//!   [`give_back`](Hub::give_back) takes the buffer back.
+//!
+//! Laws:
+//! - A publication is numbered, becomes its key's newest value and is copied to every worker at the head that wants it in one call.
+//! - What a worker is sent of one view is: everything after its `Watched`, once, in log order, with `Lost` in the place of what
+//!   retention took before.
+//! - A turn's work per worker is bounded, whatever is asked.
+use super::entry::Publication;
+use super::interest::{Interest, ViewId, Watcher};
+use super::log::{Gone, Held, Log};
+use super::newest::NewestTable;
+use super::read::Read;
+use super::topics::{TopicId, Topics, TopicsFull};
+use super::worker::{Parked, Worker, WorkerId};
+use pubsub_stream::Now;
+use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
+use pubsub_wire::topic::{TopicError, check_subscription, check_topic};
+use pubsub_wire::{ErrorCode, Limits};
+use slab::Slab;
+
+/// Limits of a hub.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Sizes of topics, keys and payloads.
+    pub limits: Limits,
+    /// Most topics.
+    pub topics_max: u64,
+    /// Most keys whose newest value is kept.
+    pub keys_max: u64,
+    /// Entries go into a worker's outbox until it holds this much.
+    pub outbox_bytes: usize,
+    /// Most bytes of entries in one slice of history, whatever budget was asked for.
+    pub slice_bytes: usize,
+    /// Entries looked at for one worker in one turn, for its live stream and once more for its reads.
+    pub scan_entries: usize,
+    /// Requests of one worker that may wait for their turn.
+    pub waiting_max: usize,
+}
+
+impl Settings {
+    /// The configured limits, and for the others:
+    /// - outbox: with as much on its way in the socket's writer it makes 256 KiB, which is what a stopped worker may cost;
+    /// - slice: so much replay at most goes before live entries that come meanwhile;
+    /// - scan: about a millisecond, so that other workers and their acknowledgements wait no longer than that;
+    /// - waiting: a storm of resumptions on one worker fits in.
+    pub fn new(limits: Limits, topics_max: u64, keys_max: u64) -> Self {
+        Self {
+            limits,
+            topics_max,
+            keys_max,
+            outbox_bytes: 128 << 10,
+            slice_bytes: 256 << 10,
+            scan_entries: 8192,
+            waiting_max: 16_384,
+        }
+    }
+}
+
+/// Why a publication was not numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No topic that can be published to.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The key is too long.
+    #[error("a key has at most {max} bytes, this one has {bytes}")]
+    Key {
+        /// The length found.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The payload is too long.
+    #[error("a payload has at most {max} bytes, this one has {bytes}")]
+    Data {
+        /// The length found.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// There are as many topics as there may be.
+    #[error(transparent)]
+    Full(#[from] TopicsFull),
+}
+
+impl Refused {
+    /// The code for the client.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Topic(_) => ErrorCode::BadField,
+            Self::Key { .. } | Self::Data { .. } => ErrorCode::TooLarge,
+            Self::Full(_) => ErrorCode::Limit,
+        }
+    }
+}
+
+/// What a worker must not ask; its link ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A view's number was used twice.
+    #[error("view {0} is watched already")]
+    ViewTaken(u32),
+    /// No topic or pattern.
+    #[error("a view's text is wrong: {0}")]
+    BadText(TopicError),
+}
+
+/// What has happened since the hub began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Publications numbered.
+    pub published: u64,
+    /// Bytes of their payloads.
+    pub published_bytes: u64,
+    /// Publications refused.
+    pub refused: u64,
+    /// Entries that retention took.
+    pub evicted: u64,
+    /// Those of them that a worker's cursor had not reached although it wanted them, summed over workers.
+    pub lost_entries: u64,
+    /// Pieces of history answered.
+    pub reads: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Hub<L> {
+    pub(super) log: L,
+    pub(super) settings: Settings,
+    pub(super) topics: Topics,
+    pub(super) interest: Interest,
+    pub(super) newest: NewestTable,
+    pub(super) workers: Slab<Worker>,
+    pub(super) counters: Counters,
+    /// Workers with output that nobody has been told of.
+    writable: Vec<WorkerId>,
+    /// Scratch of `retain`.
+    gone: Vec<Gone>,
+    /// Scratch of reads.
+    pub(super) found: Vec<Held>,
+}
+
+impl<L: Log> Hub<L> {
+    /// A hub over `log`, which is empty or has been recovered.
+    pub fn new(log: L, settings: Settings) -> Self {
+        Self {
+            log,
+            settings,
+            topics: Topics::new(settings.topics_max),
+            interest: Interest::default(),
+            newest: NewestTable::new(settings.keys_max),
+            workers: Slab::new(),
+            counters: Counters::default(),
+            writable: Vec::new(),
+            gone: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The log.
+    pub fn log(&self) -> &L {
+        &self.log
+    }
+
+    /// Topics that something is known of.
+    pub fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Keys whose newest value is kept.
+    pub fn keys(&self) -> usize {
+        self.newest.len()
+    }
+
+    /// Workers linked.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// What has happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A worker has said who it is; `Hello` waits for it.
+    pub fn handle_join(&mut self, now: Now) -> WorkerId {
+        let worker = Worker::join(
+            self.settings.outbox_bytes,
+            now.mono_ns,
+            self.log.epoch(),
+            self.log.head(),
+        );
+        let id = WorkerId(self.workers.insert(worker) as u32);
+        self.announce(id);
+        id
+    }
+
+    /// A worker's link has ended; everything of it is forgotten.
+    pub fn handle_leave(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.try_remove(id.0 as usize) else {
+            return;
+        };
+        self.writable.retain(|&writable| writable != id);
+        for (number, view) in worker.views {
+            self.leave_view(view, id, number);
+        }
+    }
+
+    /// One request of a worker, in the order of its link. Publications go to [`handle_publish`](Hub::handle_publish).
+    pub fn handle_request(
+        &mut self,
+        now: Now,
+        id: WorkerId,
+        request: HubRequest,
+    ) -> Result<(), Violation> {
+        match request {
+            HubRequest::Watch { view, text } => self.on_watch(id, view, &text)?,
+            HubRequest::Unwatch { view } => self.on_unwatch(id, view),
+            HubRequest::Read {
+                request,
+                view,
+                start,
+                budget_bytes,
+            } => {
+                self.on_read(id, Read::new(request, view, start, budget_bytes));
+            }
+            HubRequest::Publish {
+                request,
+                topic,
+                key,
+                data,
+            } => {
+                let publication = Publication {
+                    topic: &topic,
+                    key: key.as_deref(),
+                    data: &data,
+                };
+                self.handle_publish(now, id, request, &publication);
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker's publication; `request` 0 wants no answer.
+    pub fn handle_publish(
+        &mut self,
+        now: Now,
+        id: WorkerId,
+        request: u64,
+        publication: &Publication<'_>,
+    ) {
+        let outcome = self.publish(now, publication);
+        let Some(worker) = self.workers.get_mut(id.0 as usize) else {
+            return;
+        };
+        match outcome {
+            _ if request == 0 => {}
+            Ok(offset) => worker.send(HubEvent::Published { request, offset }),
+            Err(refused) => {
+                let message = refused.to_string();
+                let why = Refusal {
+                    code: refused.code(),
+                    message: &message,
+                    retry_after_ms: None,
+                };
+                worker.send(HubEvent::PublishFailed { request, why });
+            }
+        }
+    }
+
+    /// Numbers a publication and delivers it; its offset.
+    pub fn publish(&mut self, now: Now, publication: &Publication<'_>) -> Result<i64, Refused> {
+        let topic = match self.admit(publication) {
+            Ok(topic) => topic,
+            Err(refused) => {
+                self.counters.refused += 1;
+                return Err(refused);
+            }
+        };
+        let entry = self.log.append(now, topic, publication);
+        let offset = entry.offset();
+        self.counters.published += 1;
+        self.counters.published_bytes += publication.data.len() as u64;
+        for &view in self.interest.of_topic(topic) {
+            for watcher in &self.interest.view(view).watchers {
+                self.workers[watcher.worker.0 as usize].push_new(offset, entry.bytes());
+            }
+        }
+        if let Some(poorer) = self.newest.insert(topic, &entry) {
+            self.forget_if_idle(poorer);
+        }
+        Ok(offset)
+    }
+
+    /// The bounded work after a batch of inputs. `true`: there is more to do without any further input.
+    pub fn turn(&mut self, now: Now) -> bool {
+        self.retain(now);
+        let mut more = false;
+        for index in 0..self.workers.capacity() {
+            if !self.workers.contains(index) {
+                continue;
+            }
+            let id = WorkerId(index as u32);
+            more |= self.catch_up(id);
+            more |= self.serve_reads(id);
+            let head = self.log.head();
+            self.workers[index].end_run(now.mono_ns, head);
+            self.announce(id);
+        }
+        more
+    }
+
+    /// Time has passed: what depends on it without any input acts. To be followed by a turn.
+    pub fn tick(&mut self, now: Now) {
+        let head = self.log.head();
+        for (_, worker) in &mut self.workers {
+            worker.tick(now.mono_ns, head);
+        }
+    }
+
+    /// A worker with bytes to send; each is named once until its bytes are taken.
+    pub fn poll_write(&mut self) -> Option<WorkerId> {
+        self.writable.pop()
+    }
+
+    /// The bytes to send to a worker, and whether a turn would find more for it now.
+    pub fn take(&mut self, id: WorkerId) -> (Vec<u8>, bool) {
+        match self.workers.get_mut(id.0 as usize) {
+            Some(worker) => (
+                worker.take(),
+                worker.lag.is_some() || !worker.reads.is_empty(),
+            ),
+            None => (Vec::new(), false),
+        }
+    }
+
+    /// A buffer from [`take`](Hub::take) whose bytes have been sent.
+    pub fn give_back(&mut self, id: WorkerId, sent: Vec<u8>) {
+        if let Some(worker) = self.workers.get_mut(id.0 as usize) {
+            worker.give_back(sent);
+        }
+    }
+
+    /// Whether this worker's requests should be read: not while too much already waits for it.
+    pub fn wants_input(&self, id: WorkerId) -> bool {
+        self.workers
+            .get(id.0 as usize)
+            .is_some_and(|worker| worker.wants_input(self.settings.waiting_max))
+    }
+
+    /// Names a worker that has something to send.
+    pub(super) fn announce(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(id.0 as usize) else {
+            return;
+        };
+        if worker.has_output() && !worker.announced {
+            worker.announced = true;
+            self.writable.push(id);
+        }
+    }
+
+    /// Checks a publication and finds or makes its topic.
+    fn admit(&mut self, publication: &Publication<'_>) -> Result<TopicId, Refused> {
+        let limits = &self.settings.limits;
+        let Publication { topic, key, data } = publication;
+        if let Some(bytes) = key.map(str::len).filter(|&bytes| bytes > limits.key_bytes) {
+            return Err(Refused::Key {
+                bytes,
+                max: limits.key_bytes,
+            });
+        }
+        if data.len() > limits.frame_bytes {
+            return Err(Refused::Data {
+                bytes: data.len(),
+                max: limits.frame_bytes,
+            });
+        }
+        if let Some(topic) = self.topics.find(topic) {
+            return Ok(topic);
+        }
+        check_topic(topic, limits)?;
+        let id = self.topics.insert(topic)?;
+        self.log.add_topic(id, topic);
+        self.interest.add_topic(id, topic);
+        Ok(id)
+    }
+
+    fn on_watch(&mut self, id: WorkerId, number: u32, text: &str) -> Result<(), Violation> {
+        check_subscription(text, &self.settings.limits).map_err(Violation::BadText)?;
+        if self.workers[id.0 as usize].views.contains_key(&number) {
+            return Err(Violation::ViewTaken(number));
+        }
+        let log = &self.log;
+        let floor_of = |topic: Option<TopicId>| {
+            topic.map_or_else(|| log.forgotten_floor(), |topic| log.topic_floor(topic))
+        };
+        let view = self.interest.enter(text, &self.topics, floor_of);
+        let since = self.log.head();
+        let watcher = Watcher {
+            worker: id,
+            id: number,
+            since,
+            lost: 0,
+            vague: false,
+        };
+        self.interest.view_mut(view).watchers.push(watcher);
+        let worker = &mut self.workers[id.0 as usize];
+        worker.views.insert(number, view);
+        if worker.lag.is_some() {
+            worker.park(since, Parked::Watched(number));
+        } else {
+            worker.send(HubEvent::Watched {
+                view: number,
+                position: since,
+            });
+        }
+        Ok(())
+    }
+
+    fn on_unwatch(&mut self, id: WorkerId, number: u32) {
+        let worker = &mut self.workers[id.0 as usize];
+        let Some(view) = worker.views.remove(&number) else {
+            return;
+        };
+        for read in worker.drop_waiting(number) {
+            worker.send(read.unanswerable());
+        }
+        worker
+            .overtaken
+            .retain(|&(_, overtaken)| overtaken != number);
+        self.leave_view(view, id, number);
+    }
+
+    fn on_read(&mut self, id: WorkerId, read: Read) {
+        let worker = &mut self.workers[id.0 as usize];
+        if worker.views.contains_key(&read.view) {
+            worker.reads.push_back(read);
+        } else {
+            worker.send(read.unanswerable());
+        }
+    }
+
+    fn leave_view(&mut self, view: ViewId, id: WorkerId, number: u32) {
+        let watchers = &mut self.interest.view_mut(view).watchers;
+        watchers.retain(|watcher| (watcher.worker, watcher.id) != (id, number));
+        if watchers.is_empty() {
+            for topic in self.interest.leave(view) {
+                self.forget_if_idle(topic);
+            }
+        }
+    }
+
+    /// Retention acts; who had not read what goes is noted.
+    fn retain(&mut self, now: Now) {
+        let mut gone = std::mem::take(&mut self.gone);
+        self.log.retain(now, &mut gone);
+        self.counters.evicted += gone.len() as u64;
+        for gone in gone.drain(..) {
+            self.note_gone(gone);
+            self.forget_if_idle(gone.topic);
+        }
+        self.gone = gone;
+    }
+
+    /// A topic without entries, newest value and interest is forgotten.
+    fn forget_if_idle(&mut self, topic: TopicId) {
+        let idle = self.interest.of_topic(topic).is_empty()
+            && !self.newest.has(topic)
+            && self.log.topic_entries(topic) == 0;
+        if idle {
+            self.topics.remove(topic);
+            self.log.forget_topic(topic);
+        }
+    }
+}

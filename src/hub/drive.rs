@@ -1,0 +1,445 @@
+//! The hub's driver: sockets, time and sources around the pure core.
+//!
+//! Owns the tasks: one that accepts, a reader and a writer per worker, one per source, one that ticks, one that goes on with
+//! what a turn left undone. Must not contain: decisions about publications. Everything runs on one thread, in a `LocalSet`.
+//!
+//! A batch of input (all that one read of a socket gave, or some pushes of a source) is handled as a whole and stamped once; then
+//! one turn is taken, and the writers of workers that have output are woken. A writer takes all there is, so that the batches grow
+//! with the load and there is neither a wake-up nor a system call per publication.
+use super::core::{Hub, Refused, Settings, Violation};
+use super::entry::Publication;
+use super::log::{Log, MemoryLog};
+use super::record::Recorder;
+use super::worker::WorkerId;
+use crate::clock;
+use crate::config::{self, Config};
+use crate::link::control::{Order, Report, RoleControl};
+use crate::link::{Join, LINK_VERSION, LinkError, LinkReader, WorkerFrame};
+use crate::quotes::{Feed, Flow, SourceError};
+use crate::telemetry::scoreboard::Scoreboard;
+use fastrand::Rng;
+use hashbrown::HashMap;
+use pubsub_stream::Now;
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+/// How often the hub shows that it lives; retention by age acts as often.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A worker says who it is with its first bytes; whoever connects and is silent for this long is none.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Links at once: every slot there can be, twice while workers are being replaced, and as many that have not joined yet.
+const LINKS_MAX: usize = 4096;
+
+/// Pause after a failed accept: descriptors or memory are short, and trying at once would only burn the rest.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Publications of a source without pauses that go into one turn: enough to make batching pay, and about 100 us.
+const PUBLICATIONS_PER_TURN: usize = 128;
+
+/// Why the hub could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// Its listener cannot be used.
+    #[error("the hub's socket cannot be served: {0}")]
+    Listener(#[source] io::Error),
+    /// A source cannot be opened.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Why a link ended.
+#[derive(Debug, thiserror::Error)]
+enum LinkEnd {
+    #[error("closed")]
+    Closed,
+    #[error("no join within {} s", JOIN_TIMEOUT.as_secs())]
+    Silent,
+    #[error("its first frame was no join")]
+    NoJoin,
+    #[error("it joined twice")]
+    JoinTwice,
+    #[error("it speaks version {0} of the link, this hub speaks {LINK_VERSION}")]
+    Version(u16),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Violation(#[from] Violation),
+}
+
+/// Serves workers until the supervisor says stop. Run it on a current-thread runtime.
+///
+/// Without a supervisor (its end of `control` is closed) it goes on. Ready is reported once workers are accepted; sources run from
+/// then on.
+pub async fn run(
+    config: Arc<Config>,
+    listener: StdUnixListener,
+    scoreboard: Arc<Scoreboard>,
+    control: RoleControl,
+) -> Result<(), HubError> {
+    listener.set_nonblocking(true).map_err(HubError::Listener)?;
+    let listener = UnixListener::from_std(listener).map_err(HubError::Listener)?;
+    // The keys of a `RandomState` are the system's random numbers.
+    let random = || RandomState::new().hash_one(clock::mono_ns());
+    let mut feeds = Vec::new();
+    for source in &config.sources {
+        feeds.push(Feed::open(source, config.rows, random())?);
+    }
+    let epoch = format!("{:016x}", random());
+    let log = match config.log {
+        config::Log::Memory => MemoryLog::new(epoch, &config.retain),
+    };
+    let settings = Settings::new(config.limits, config.topics_max, config.keys_max);
+    let shared = Rc::new(Shared::new(Hub::new(log, settings), scoreboard));
+    let serve = async {
+        spawn_local(accept(Rc::clone(&shared), listener));
+        spawn_local(pump(Rc::clone(&shared)));
+        spawn_local(tick(Rc::clone(&shared)));
+        let (mut reports, orders) = control;
+        if reports.send(&Report::Ready).await.is_err() {
+            tracing::warn!("the supervisor is gone; serving on");
+        }
+        for feed in feeds {
+            let rng = Rng::with_seed(random());
+            spawn_local(publish(Rc::clone(&shared), feed, rng, config.interval_ms));
+        }
+        obey(reports, orders).await;
+    };
+    LocalSet::new().run_until(serve).await;
+    Ok(())
+}
+
+/// What the tasks share.
+struct Shared {
+    hub: RefCell<Hub<MemoryLog>>,
+    links: RefCell<HashMap<WorkerId, Rc<Wakes>>>,
+    open: Cell<usize>,
+    pump: Notify,
+    recorder: RefCell<Recorder>,
+}
+
+/// What a link's two tasks wait for besides their socket.
+#[derive(Default)]
+struct Wakes {
+    output: Notify,
+    input: Notify,
+}
+
+impl Shared {
+    fn new(hub: Hub<MemoryLog>, scoreboard: Arc<Scoreboard>) -> Self {
+        let recorder = RefCell::new(Recorder::new(scoreboard, hub.log().epoch()));
+        Self {
+            hub: RefCell::new(hub),
+            links: RefCell::default(),
+            open: Cell::new(0),
+            pump: Notify::new(),
+            recorder,
+        }
+    }
+
+    /// After a batch of input: takes a turn and wakes whoever has to do with what came of it.
+    fn settle(&self, now: Now) {
+        let mut hub = self.hub.borrow_mut();
+        if hub.turn(now) {
+            self.pump.notify_one();
+        }
+        let links = self.links.borrow();
+        while let Some(worker) = hub.poll_write() {
+            if let Some(wakes) = links.get(&worker) {
+                wakes.output.notify_one();
+            }
+        }
+        self.recorder.borrow_mut().record_some(now, &hub);
+    }
+
+    fn join(&self, now: Now) -> (WorkerId, Rc<Wakes>) {
+        let worker = self.hub.borrow_mut().handle_join(now);
+        let wakes = Rc::new(Wakes::default());
+        self.links.borrow_mut().insert(worker, Rc::clone(&wakes));
+        (worker, wakes)
+    }
+
+    fn leave(&self, worker: WorkerId) {
+        self.links.borrow_mut().remove(&worker);
+        self.hub.borrow_mut().handle_leave(worker);
+    }
+}
+
+/// Follows the supervisor; returns when it is to stop.
+async fn obey(
+    mut reports: crate::link::control::Sender<Report>,
+    mut orders: crate::link::control::Receiver<Order>,
+) {
+    loop {
+        let answer = match orders.recv().await {
+            Ok(Some(Order::Stop)) => return,
+            // Nobody is connected here: workers are, and they drain for themselves.
+            Ok(Some(Order::Drain { .. })) => Report::Drained,
+            Ok(Some(Order::Slow { id, .. })) => Report::Slow {
+                id,
+                rows: Vec::new(),
+            },
+            Ok(None) => {
+                tracing::warn!("the supervisor is gone; serving on");
+                return std::future::pending().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an order was not understood");
+                continue;
+            }
+        };
+        // If it cannot be sent the supervisor is gone, which the next `recv` finds out.
+        let _ = reports.send(&answer).await;
+    }
+}
+
+async fn accept(shared: Rc<Shared>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if shared.open.get() < LINKS_MAX => {
+                spawn_local(link(Rc::clone(&shared), stream));
+            }
+            Ok(_) => tracing::warn!(links = LINKS_MAX, "as many links as there may be"),
+            Err(error) => {
+                tracing::warn!(%error, "accepting a worker failed");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One worker's link from its first byte to its last.
+async fn link(shared: Rc<Shared>, stream: UnixStream) {
+    shared.open.set(shared.open.get() + 1);
+    let (mut read, write) = stream.into_split();
+    let mut reader = LinkReader::default();
+    let joined = timeout(JOIN_TIMEOUT, read_join(&mut reader, &mut read)).await;
+    match joined.unwrap_or(Err(LinkEnd::Silent)) {
+        Ok(join) => {
+            let now = clock::now();
+            let (worker, wakes) = shared.join(now);
+            let writer = spawn_local(write_all(
+                Rc::clone(&shared),
+                worker,
+                Rc::clone(&wakes),
+                write,
+            ));
+            shared.settle(now);
+            let end = read_all(&shared, worker, &wakes, &mut reader, &mut read).await;
+            writer.abort();
+            shared.leave(worker);
+            let Join {
+                slot, generation, ..
+            } = join;
+            tracing::info!(slot, generation, why = %end, "a worker's link has ended");
+        }
+        Err(end) => tracing::warn!(why = %end, "a link was refused"),
+    }
+    shared.open.set(shared.open.get() - 1);
+}
+
+async fn read_join(reader: &mut LinkReader, read: &mut OwnedReadHalf) -> Result<Join, LinkEnd> {
+    loop {
+        match reader.next_request()? {
+            Some(WorkerFrame::Join(join)) if join.version == LINK_VERSION => return Ok(join),
+            Some(WorkerFrame::Join(join)) => return Err(LinkEnd::Version(join.version)),
+            Some(_) => return Err(LinkEnd::NoJoin),
+            None => {}
+        }
+        if fill(reader, read).await? == 0 {
+            return Err(LinkEnd::Closed);
+        }
+    }
+}
+
+async fn read_all(
+    shared: &Shared,
+    worker: WorkerId,
+    wakes: &Wakes,
+    reader: &mut LinkReader,
+    read: &mut OwnedReadHalf,
+) -> LinkEnd {
+    loop {
+        // First what came behind the join, then what comes.
+        if let Err(end) = handle_batch(shared, worker, reader) {
+            return end;
+        }
+        // Whatever was woken by the batch goes before the next one.
+        yield_now().await;
+        while !shared.hub.borrow().wants_input(worker) {
+            wakes.input.notified().await;
+        }
+        match fill(reader, read).await {
+            Ok(0) => return LinkEnd::Closed,
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+    }
+}
+
+fn handle_batch(shared: &Shared, worker: WorkerId, reader: &mut LinkReader) -> Result<(), LinkEnd> {
+    let now = clock::now();
+    let mut hub = shared.hub.borrow_mut();
+    while let Some(frame) = reader.next_request()? {
+        match frame {
+            WorkerFrame::Publish(publish) => {
+                let (topic, key, data) = (publish.topic, publish.key, publish.data);
+                let publication = Publication { topic, key, data };
+                hub.handle_publish(now, worker, publish.request, &publication);
+            }
+            WorkerFrame::Request(request) => hub.handle_request(now, worker, request)?,
+            WorkerFrame::Join(_) => return Err(LinkEnd::JoinTwice),
+        }
+    }
+    drop(hub);
+    shared.settle(now);
+    Ok(())
+}
+
+/// Reads what is there into the reader's buffer. A short read tells tokio that the socket is empty, without another call.
+async fn fill(reader: &mut LinkReader, read: &mut OwnedReadHalf) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        let filled = reader.fill(|space| {
+            let mut space = ReadBuf::new(space);
+            match Pin::new(&mut *read).poll_read(cx, &mut space) {
+                Poll::Ready(Ok(())) => Ok(space.filled().len()),
+                Poll::Ready(Err(error)) => Err(Some(error)),
+                Poll::Pending => Err(None),
+            }
+        });
+        match filled {
+            Ok(bytes) => Poll::Ready(Ok(bytes)),
+            Err(Some(error)) => Poll::Ready(Err(error)),
+            Err(None) => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Sends what waits for a worker whenever there is something. Ends with the socket, which the reader then notices too.
+async fn write_all(
+    shared: Rc<Shared>,
+    worker: WorkerId,
+    wakes: Rc<Wakes>,
+    mut write: OwnedWriteHalf,
+) {
+    loop {
+        let (bytes, more) = shared.hub.borrow_mut().take(worker);
+        if bytes.is_empty() {
+            shared.hub.borrow_mut().give_back(worker, bytes);
+            wakes.output.notified().await;
+            continue;
+        }
+        wakes.input.notify_one();
+        if more {
+            shared.pump.notify_one();
+        }
+        if write.write_all(&bytes).await.is_err() {
+            return;
+        }
+        shared.hub.borrow_mut().give_back(worker, bytes);
+    }
+}
+
+/// Goes on with what turns have left undone, between everything else.
+async fn pump(shared: Rc<Shared>) {
+    loop {
+        shared.pump.notified().await;
+        shared.settle(clock::now());
+        yield_now().await;
+    }
+}
+
+async fn tick(shared: Rc<Shared>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = clock::now();
+        shared.hub.borrow_mut().tick(now);
+        shared.settle(now);
+        shared
+            .recorder
+            .borrow_mut()
+            .record(now, &shared.hub.borrow());
+    }
+}
+
+/// Runs a source until it has nothing more.
+async fn publish(shared: Rc<Shared>, mut feed: Feed, mut rng: Rng, interval_ms: (u64, u64)) {
+    let (least, most) = (interval_ms.0 * 1000, interval_ms.1 * 1000);
+    let mut refusals = Refusals::default();
+    loop {
+        let now = clock::now();
+        let outcome = push_batch(&shared, &mut feed, now, most == 0, &mut refusals);
+        shared.settle(now);
+        match outcome {
+            Ok(Flow::More) if most == 0 => yield_now().await,
+            Ok(Flow::More) => sleep(Duration::from_micros(rng.u64(least..=most))).await,
+            Ok(Flow::Finished) => {
+                tracing::info!("a source has published all it had");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a source has ended");
+                return;
+            }
+        }
+    }
+}
+
+/// One push, or, without pauses between them, as many as make a good turn.
+fn push_batch(
+    shared: &Shared,
+    feed: &mut Feed,
+    now: Now,
+    is_unpaced: bool,
+    refusals: &mut Refusals,
+) -> Result<Flow, SourceError> {
+    let mut hub = shared.hub.borrow_mut();
+    let mut publications = 0;
+    loop {
+        let flow = feed.push(now.wall_us, &mut |topic, key, data| {
+            publications += 1;
+            if let Err(refused) = hub.publish(now, &Publication { topic, key, data }) {
+                refusals.note(topic, refused);
+            }
+        })?;
+        if flow == Flow::Finished || !is_unpaced || publications >= PUBLICATIONS_PER_TURN {
+            return Ok(flow);
+        }
+    }
+}
+
+/// A source's publications that the hub refused: the first is a line in the log, all are counted by the hub.
+#[derive(Debug, Default)]
+struct Refusals {
+    said: bool,
+}
+
+impl Refusals {
+    fn note(&mut self, topic: &str, refused: Refused) {
+        if !std::mem::replace(&mut self.said, true) {
+            tracing::warn!(topic, why = %refused, "a source's publication was refused; more are only counted");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

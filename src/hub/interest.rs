@@ -1,0 +1,190 @@
+//! Who wants which topics.
+//!
+//! Owns the views (a topic's name or a pattern, once for all workers that watch it), which topics each has, and since when each
+//! worker watches it. Must not contain: the log, or what a worker has been sent. Driven by the hub's core.
+//!
+//! Patterns are matched once over all topics when a view begins and once for each new topic, never per publication: from then on
+//! a topic knows its views, and a view its watchers.
+use super::topics::{TopicId, Topics};
+use super::worker::WorkerId;
+use hashbrown::HashMap;
+use pubsub_wire::topic::{is_pattern, matches};
+use slab::Slab;
+use std::rc::Rc;
+
+/// A view's number; used again when nobody watches it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ViewId(u32);
+
+/// A topic or pattern that somebody watches.
+#[derive(Debug)]
+pub struct View {
+    text: Rc<str>,
+    /// Its topics that exist.
+    pub topics: Vec<TopicId>,
+    /// Who watches it.
+    pub watchers: Vec<Watcher>,
+    /// The newest offset of any of its entries that has left the log. Its history is what lies above.
+    pub floor: i64,
+    /// How many of its entries have left the log since it is watched.
+    pub left: u64,
+}
+
+/// One worker's interest in a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watcher {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The worker's own number for the view.
+    pub id: u32,
+    /// Entries after this position are wanted.
+    pub since: i64,
+    /// Entries that left the log before this worker's cursor reached them, and which it has not been told of.
+    pub lost: u64,
+    /// It has been told of some of them already, without their number.
+    pub vague: bool,
+}
+
+/// Every view.
+#[derive(Debug, Default)]
+pub struct Interest {
+    views: Slab<View>,
+    by_text: HashMap<Rc<str>, ViewId>,
+    patterns: Vec<ViewId>,
+    /// The views of each topic, by topic number.
+    topics: Vec<Vec<ViewId>>,
+}
+
+impl Interest {
+    /// The views a topic is in.
+    pub fn of_topic(&self, topic: TopicId) -> &[ViewId] {
+        self.topics.get(topic.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// A view that exists.
+    pub fn view(&self, view: ViewId) -> &View {
+        &self.views[view.0 as usize]
+    }
+
+    /// A view that exists.
+    pub fn view_mut(&mut self, view: ViewId) -> &mut View {
+        &mut self.views[view.0 as usize]
+    }
+
+    /// The view of this text, begun if nobody watched it so far; `floor_of` says what its topics and those that were forgotten
+    /// have lost.
+    pub fn enter(
+        &mut self,
+        text: &str,
+        topics: &Topics,
+        floor_of: impl Fn(Option<TopicId>) -> i64,
+    ) -> ViewId {
+        if let Some(&view) = self.by_text.get(text) {
+            return view;
+        }
+        let found = topics_of(text, topics);
+        let floors = found.iter().map(|&topic| floor_of(Some(topic)));
+        let floor = match (is_pattern(text), found.is_empty()) {
+            (false, false) => floors.max().unwrap_or(0),
+            _ => floors.fold(floor_of(None), i64::max),
+        };
+        let text: Rc<str> = text.into();
+        let view = self.insert(View {
+            text: Rc::clone(&text),
+            topics: found,
+            watchers: Vec::new(),
+            floor,
+            left: 0,
+        });
+        if is_pattern(&text) {
+            self.patterns.push(view);
+        }
+        self.by_text.insert(text, view);
+        view
+    }
+
+    /// Forgets a view that nobody watches any more; its topics.
+    pub fn leave(&mut self, view: ViewId) -> Vec<TopicId> {
+        let View {
+            text,
+            topics,
+            watchers,
+            ..
+        } = self.views.remove(view.0 as usize);
+        debug_assert!(watchers.is_empty(), "a watched view is left");
+        self.by_text.remove(&text);
+        self.patterns.retain(|&v| v != view);
+        for &topic in &topics {
+            self.topics[topic.index()].retain(|&v| v != view);
+        }
+        topics
+    }
+
+    /// A topic has come into being.
+    pub fn add_topic(&mut self, topic: TopicId, name: &str) {
+        let exact = self.by_text.get(name).copied();
+        let fits = |view: &&ViewId| matches(&self.views[view.0 as usize].text, name);
+        let views: Vec<ViewId> = exact
+            .into_iter()
+            .chain(self.patterns.iter().filter(fits).copied())
+            .collect();
+        for &view in &views {
+            self.view_mut(view).topics.push(topic);
+        }
+        self.slot(topic).clone_from(&views);
+    }
+
+    /// Whether `worker` wants an entry of `topic` with this offset.
+    pub fn wants(&self, worker: WorkerId, topic: TopicId, offset: i64) -> bool {
+        self.of_topic(topic).iter().any(|&view| {
+            let watchers = &self.view(view).watchers;
+            watchers
+                .iter()
+                .any(|watcher| watcher.worker == worker && watcher.since < offset)
+        })
+    }
+
+    fn insert(&mut self, view: View) -> ViewId {
+        let topics = view.topics.clone();
+        let view = ViewId(self.views.insert(view) as u32);
+        for topic in topics {
+            self.slot(topic).push(view);
+        }
+        view
+    }
+
+    fn slot(&mut self, topic: TopicId) -> &mut Vec<ViewId> {
+        if self.topics.len() <= topic.index() {
+            self.topics.resize_with(topic.index() + 1, Vec::new);
+        }
+        &mut self.topics[topic.index()]
+    }
+}
+
+impl View {
+    /// A worker's own interest in it.
+    pub fn watcher(&self, worker: WorkerId, id: u32) -> Option<&Watcher> {
+        self.watchers
+            .iter()
+            .find(|watcher| watcher.worker == worker && watcher.id == id)
+    }
+
+    /// A worker's own interest in it.
+    pub fn watcher_mut(&mut self, worker: WorkerId, id: u32) -> Option<&mut Watcher> {
+        self.watchers
+            .iter_mut()
+            .find(|watcher| watcher.worker == worker && watcher.id == id)
+    }
+}
+
+fn topics_of(text: &str, topics: &Topics) -> Vec<TopicId> {
+    if is_pattern(text) {
+        topics
+            .iter()
+            .filter(|(_, name)| matches(text, name))
+            .map(|(topic, _)| topic)
+            .collect()
+    } else {
+        topics.find(text).into_iter().collect()
+    }
+}

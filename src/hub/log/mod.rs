@@ -1,0 +1,142 @@
+//! The log: where a publication gets its offset, and from where it can be read again.
+//!
+//! Owns the contract that every log fulfils, and the words it is put in. Must not contain: workers, views or anybody's cursor.
+//! Driven by the hub's core, in its own thread; [`memory`] is the log that forgets with the process.
+//!
+//! Laws, for every log:
+//! - Offsets rise strictly over all topics; an offset that was seen is never given to another publication of the same epoch.
+//! - What has left of a topic is everything up to its floor. What has left of the log as a whole may have holes, because
+//!   retention differs by pattern; it has none after [`Log::floor`].
+//! - Reading never blocks and never takes longer than its scan budget; a long way is gone in several calls. (A log that has to
+//!   wait for a disk or a broker answers such a call with a position it has already reached, and goes on in the next one.)
+pub mod class;
+pub mod memory;
+mod merge;
+
+use super::entry::{Entry, Publication};
+use super::topics::TopicId;
+use pubsub_stream::Now;
+use std::ops::ControlFlow;
+
+pub use memory::MemoryLog;
+
+/// One entry with what the hub needs to know of it without looking inside.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Its place in the log.
+    pub offset: i64,
+    /// Its topic.
+    pub topic: TopicId,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// Which entries a reader wants.
+#[derive(Clone, Copy)]
+pub enum Scope<'a> {
+    /// All.
+    All,
+    /// Those of a few topics; found without a scan.
+    Topics(&'a [TopicId]),
+    /// Those of topics that pass; found by scanning.
+    Matching(&'a dyn Fn(TopicId) -> bool),
+}
+
+/// A way back from a position, to be gone in several steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backward {
+    /// Everything wanted after this position has been counted.
+    pub at: i64,
+    /// How many are still to be counted.
+    pub left: u64,
+}
+
+/// One entry that has left the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    /// Its topic.
+    pub topic: TopicId,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes, with what keeping them costs.
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Oldest offset held; 0 when there is none.
+    pub first: i64,
+}
+
+/// The contract.
+pub trait Log {
+    /// Name of this sequence of offsets.
+    fn epoch(&self) -> &str;
+
+    /// The newest offset; 0 before the first.
+    fn head(&self) -> i64;
+
+    /// The newest offset that has left; everything after it is held.
+    fn floor(&self) -> i64;
+
+    /// From now on `topic` may be appended to.
+    fn add_topic(&mut self, topic: TopicId, name: &str);
+
+    /// Nothing is held of `topic` and its number will be given to another one.
+    fn forget_topic(&mut self, topic: TopicId);
+
+    /// The newest offset that has left of `topic`; for one that was forgotten before, of any forgotten one.
+    fn topic_floor(&self, topic: TopicId) -> i64;
+
+    /// The newest offset that has left of any topic that was forgotten.
+    fn forgotten_floor(&self) -> i64;
+
+    /// How many entries of `topic` have left, and the offset of its first ever; exact only for what came after
+    /// [`Log::forgotten_floor`].
+    fn topic_past(&self, topic: TopicId) -> Past;
+
+    /// How many entries of `topic` are held.
+    fn topic_entries(&self, topic: TopicId) -> usize;
+
+    /// Numbers a publication and keeps it; `now` becomes its stamp.
+    fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry;
+
+    /// Offset of the oldest entry held after `position`.
+    fn first_after(&self, position: i64) -> Option<i64>;
+
+    /// Shows the entries of `scope` with offsets in `after+1..=upto` in log order, until `visit` breaks (that entry counts as not
+    /// shown) or `scan` entries were looked at. Returns the position up to which everything was shown.
+    fn read(
+        &self,
+        scope: Scope<'_>,
+        after: i64,
+        upto: i64,
+        scan: &mut usize,
+        visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
+    ) -> i64;
+
+    /// Goes back over the entries of `scope` until none is left to be counted or `floor` is reached; `true` when it has
+    /// arrived. At most `scan` entries are looked at.
+    fn rewind(&self, scope: Scope<'_>, floor: i64, back: &mut Backward, scan: &mut usize) -> bool;
+
+    /// Lets go of what is over its limits, the oldest first, and notes each in `gone`.
+    fn retain(&mut self, now: Now, gone: &mut Vec<Gone>);
+
+    /// When something will be too old (monotonic nanoseconds).
+    fn deadline(&self) -> Option<u64>;
+
+    /// What it holds.
+    fn size(&self) -> Size;
+}
+
+/// What is known of the entries of a topic that have left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Past {
+    /// How many.
+    pub left: u64,
+    /// Offset of the first ever; 0 when there was none.
+    pub first: i64,
+}

@@ -1,0 +1,253 @@
+//! The newest value of every (topic, key), kept also when its entry has left the log.
+//!
+//! Owns the table and the limit of its size. Must not contain: views or workers. Driven by the hub's core.
+//!
+//! All of it is ordered by offset, for patterns and to find what has been unchanged longest; each topic finds its own: most have
+//! one key and need no table for it. A message without key is keyed by its topic.
+use super::entry::Entry;
+use super::log::{Held, Scope};
+use super::topics::TopicId;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::ops::{Bound, ControlFlow};
+
+/// See the module.
+#[derive(Debug)]
+pub struct NewestTable {
+    max: u64,
+    by_offset: BTreeMap<i64, Held>,
+    /// By topic number.
+    topics: Vec<OfTopic>,
+    hasher: DefaultHashBuilder,
+}
+
+/// The newest values of one topic.
+#[derive(Debug, Default)]
+enum OfTopic {
+    #[default]
+    None,
+    One(Entry),
+    Many(Box<Many>),
+}
+
+#[derive(Debug, Default)]
+struct Many {
+    by_key: HashTable<Entry>,
+    offsets: BTreeSet<i64>,
+}
+
+impl NewestTable {
+    /// None yet, and never more than `max` (at least one).
+    pub fn new(max: u64) -> Self {
+        Self {
+            max: max.max(1),
+            by_offset: BTreeMap::new(),
+            topics: Vec::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.by_offset.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_offset.is_empty()
+    }
+
+    /// Whether the topic has a newest value.
+    pub fn has(&self, topic: TopicId) -> bool {
+        !matches!(self.topics.get(topic.index()), None | Some(OfTopic::None))
+    }
+
+    /// An entry has been numbered. Returns the topic that lost its oldest key to the limit.
+    pub fn insert(&mut self, topic: TopicId, entry: &Entry) -> Option<TopicId> {
+        if self.topics.len() <= topic.index() {
+            self.topics.resize_with(topic.index() + 1, OfTopic::default);
+        }
+        let superseded = self.topics[topic.index()].insert(entry, &self.hasher);
+        if let Some(offset) = superseded {
+            self.by_offset.remove(&offset);
+        }
+        let offset = entry.offset();
+        self.by_offset.insert(
+            offset,
+            Held {
+                offset,
+                topic,
+                entry: entry.clone(),
+            },
+        );
+        if self.by_offset.len() as u64 > self.max {
+            self.remove_oldest()
+        } else {
+            None
+        }
+    }
+
+    /// Shows the newest values of `scope` with offsets in `after+1..=upto` in log order, as `Log::read` does.
+    pub fn read(
+        &self,
+        scope: Scope<'_>,
+        after: i64,
+        upto: i64,
+        scan: &mut usize,
+        visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
+    ) -> i64 {
+        if after >= upto {
+            return upto;
+        }
+        match scope {
+            Scope::Topics(topics) => self.read_topics(topics, after, upto, scan, visit),
+            Scope::All => self.read_all(&|_| true, after, upto, scan, visit),
+            Scope::Matching(wanted) => self.read_all(wanted, after, upto, scan, visit),
+        }
+    }
+
+    fn read_all(
+        &self,
+        wanted: &dyn Fn(TopicId) -> bool,
+        after: i64,
+        upto: i64,
+        scan: &mut usize,
+        visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
+    ) -> i64 {
+        let mut reached = after;
+        for (&offset, held) in self.by_offset.range(between(after, upto)) {
+            if *scan == 0 {
+                return reached;
+            }
+            *scan -= 1;
+            if wanted(held.topic) && visit(held).is_break() {
+                return offset - 1;
+            }
+            reached = offset;
+        }
+        upto
+    }
+
+    /// A few topics: each knows its own offsets, so the next one is the smallest of theirs.
+    fn read_topics(
+        &self,
+        topics: &[TopicId],
+        after: i64,
+        upto: i64,
+        scan: &mut usize,
+        visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
+    ) -> i64 {
+        let mut reached = after;
+        loop {
+            let nexts = topics
+                .iter()
+                .filter_map(|&topic| self.next_of(topic, reached, upto));
+            let Some(offset) = nexts.min() else {
+                return upto;
+            };
+            if *scan == 0 {
+                return reached;
+            }
+            *scan -= 1;
+            let Some(held) = self.by_offset.get(&offset) else {
+                return reached;
+            };
+            if visit(held).is_break() {
+                return offset - 1;
+            }
+            reached = offset;
+        }
+    }
+
+    fn next_of(&self, topic: TopicId, after: i64, upto: i64) -> Option<i64> {
+        match self.topics.get(topic.index())? {
+            OfTopic::None => None,
+            OfTopic::One(entry) => Some(entry.offset()).filter(|o| (after + 1..=upto).contains(o)),
+            OfTopic::Many(many) => many.offsets.range(between(after, upto)).next().copied(),
+        }
+    }
+
+    fn remove_oldest(&mut self) -> Option<TopicId> {
+        let (offset, held) = self.by_offset.pop_first()?;
+        self.topics[held.topic.index()].remove(offset, &held.entry, &self.hasher);
+        Some(held.topic)
+    }
+}
+
+fn between(after: i64, upto: i64) -> (Bound<i64>, Bound<i64>) {
+    (Bound::Excluded(after), Bound::Included(upto))
+}
+
+impl OfTopic {
+    /// Puts it in the place of the same key's value, whose offset is returned.
+    fn insert(&mut self, entry: &Entry, hasher: &DefaultHashBuilder) -> Option<i64> {
+        match self {
+            Self::None => {
+                *self = Self::One(entry.clone());
+                None
+            }
+            Self::One(held) if held.identity() == entry.identity() => {
+                let before = held.offset();
+                *held = entry.clone();
+                Some(before)
+            }
+            Self::One(held) => {
+                let mut many = Many::default();
+                many.insert(held, hasher);
+                many.insert(entry, hasher);
+                *self = Self::Many(Box::new(many));
+                None
+            }
+            Self::Many(many) => many.insert(entry, hasher),
+        }
+    }
+
+    fn remove(&mut self, offset: i64, entry: &Entry, hasher: &DefaultHashBuilder) {
+        match self {
+            Self::None => {}
+            Self::One(_) => *self = Self::None,
+            Self::Many(many) => {
+                many.remove(offset, entry, hasher);
+                if many.offsets.is_empty() {
+                    *self = Self::None;
+                }
+            }
+        }
+    }
+}
+
+impl Many {
+    fn insert(&mut self, entry: &Entry, hasher: &DefaultHashBuilder) -> Option<i64> {
+        let identity = entry.identity();
+        let hash = hasher.hash_one(identity);
+        let place = self.by_key.entry(
+            hash,
+            |held| held.identity() == identity,
+            |held| hasher.hash_one(held.identity()),
+        );
+        self.offsets.insert(entry.offset());
+        match place {
+            hashbrown::hash_table::Entry::Occupied(mut held) => {
+                let before = std::mem::replace(held.get_mut(), entry.clone()).offset();
+                self.offsets.remove(&before);
+                Some(before)
+            }
+            hashbrown::hash_table::Entry::Vacant(place) => {
+                place.insert(entry.clone());
+                None
+            }
+        }
+    }
+
+    fn remove(&mut self, offset: i64, entry: &Entry, hasher: &DefaultHashBuilder) {
+        let hash = hasher.hash_one(entry.identity());
+        if let Ok(held) = self.by_key.find_entry(hash, |held| held.offset() == offset) {
+            held.remove();
+        }
+        self.offsets.remove(&offset);
+    }
+}
+
+#[cfg(test)]
+mod tests;
