@@ -51,6 +51,7 @@ use control::Control;
 use drain::{Door, Drain};
 use fanout::Slice;
 use front::Front;
+use gate::Accepts;
 use hub_link::HubLink;
 use linger::Lingerers;
 use monitor::{Monitor, Part};
@@ -167,7 +168,7 @@ impl Worker {
     fn start(args: WorkerArgs) -> Result<Self, WorkerError> {
         let now = clock::now();
         let config = Rc::new(args.config);
-        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot);
+        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot, now.mono_ns);
         let engine = Engine::new(engine_config(&config, args.slot, args.generation, now));
         let hub = HubLink::new(&args.hub_path, args.slot, args.generation);
         let hub = hub.map_err(|source| WorkerError::HubPath {
@@ -406,7 +407,7 @@ fn begin_slot(front: &Front, now_ns: u64) {
     let slot = front.slot();
     slot.clear_gauges();
     slot.heartbeat_ns.store(now_ns, Relaxed);
-    slot.born_ns.store(now_ns, Relaxed);
+    front.announce(Accepts::Yes);
     slot.state.store(State::Up as u32, Relaxed);
 }
 
