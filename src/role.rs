@@ -39,22 +39,38 @@ pub(crate) fn play(role: RoleCommand) -> Result<ExitCode, Failure> {
     // What `top` and `ps` show; the command line says the same in full.
     let _ = CString::new(name).map(|name| rustix::thread::set_name(&name));
     let _inside = span.entered();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
-    Ok(runtime.block_on(begin(role, inherited)).unwrap_or_else(|failure| {
-        error!("{failure}");
-        ExitCode::from(FAULT)
-    }))
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
+    Ok(runtime
+        .block_on(begin(role, inherited))
+        .unwrap_or_else(|failure| {
+            error!("{failure}");
+            ExitCode::from(FAULT)
+        }))
 }
 
 async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, String> {
     let supervisor = getppid();
     // Installed before the role says that it is ready, so that none of them kills it.
     let mut terminate = caught(SignalKind::terminate())?;
-    let _ignored = [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()]
-        .map(caught)
-        .into_iter()
-        .collect::<Result<Vec<Signal>, String>>()?;
-    let Inherited { config, scoreboard, control, listener, lock: _lock } = inherited;
+    let _ignored = [
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+    ]
+    .map(caught)
+    .into_iter()
+    .collect::<Result<Vec<Signal>, String>>()?;
+    let Inherited {
+        config,
+        scoreboard,
+        control,
+        listener,
+        lock: _lock,
+    } = inherited;
     let only_when_orphaned = |mut terminate: Signal| async move {
         while terminate.recv().await.is_some() {
             if getppid() != supervisor {
@@ -99,7 +115,8 @@ async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, Stri
 }
 
 fn caught(kind: SignalKind) -> Result<Signal, String> {
-    signal(kind).map_err(|error| format!("signal {} cannot be caught: {error}", kind.as_raw_value()))
+    signal(kind)
+        .map_err(|error| format!("signal {} cannot be caught: {error}", kind.as_raw_value()))
 }
 
 /// A panic ends the process, wherever it is: half of a role would be worse than none, and the supervisor has another.
