@@ -14,6 +14,7 @@ use pubsub_server::config::{Config, Resolved, Source, Surroundings, load, print}
 use pubsub_server::quotes;
 use pubsub_server::supervisor::begin::{BeginError, begin};
 use pubsub_server::supervisor::command::{self, CtlError};
+use pubsub_server::supervisor::signals::Signals;
 use pubsub_server::supervisor::tree::Outcome;
 use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
 use tracing::{error, info, warn};
@@ -86,6 +87,14 @@ fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
     // Where the system gives huge pages unasked, thirteen small processes would be large ones; those started from here inherit it.
     // A kernel without the switch only makes them larger.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
+    // Heard from before anything is taken on, so that no signal leaves a run dir behind.
+    let signals = runtime
+        .block_on(async { Signals::listen() })
+        .map_err(fault)?;
     let begun = begin(resolved).map_err(|error| match error {
         BeginError::Machine(..) => fault(error),
         BeginError::RunDir(_) | BeginError::Socket(_) => Failure {
@@ -96,11 +105,7 @@ fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
     logging::init(begun.node.config.log_format, filter).map_err(fault)?;
     role::end_at_a_panic();
     say_what_is_worth_knowing(&begun.node.config, &here);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(fault)?;
-    let outcome = runtime.block_on(begun.node.run()).map_err(fault)?;
+    let outcome = runtime.block_on(begun.node.run(signals));
     begun.run_dir.clear();
     match outcome {
         Outcome::Stopped => {
