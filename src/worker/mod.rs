@@ -9,8 +9,8 @@
 //!
 //! In the order a connection meets them:
 //! - [`gate`] decides who accepts, [`accept`] does it, [`front`] counts who is in
-//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`arrival`] does what follows, [`echo`] is one of the
-//!   answers
+//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`arrival`] does what follows, [`echo`] (with
+//!   [`early`]) is one of the answers
 //! - [`poller`] watches, [`connection`] remembers, [`input`], [`reader`] and [`frames`] understand what clients send
 //! - [`fanout`] hands the kernel what the engine has for them, [`linger`] sees them out
 //! - [`hub_link`] and [`control`] speak with the hub and the supervisor, [`drain`] is the end
@@ -23,6 +23,7 @@ mod arrival;
 mod connection;
 mod control;
 mod drain;
+mod early;
 mod echo;
 mod fanout;
 mod frames;

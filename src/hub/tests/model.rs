@@ -238,6 +238,15 @@ impl Model {
         more
     }
 
+    /// Everybody takes what there is; whether anybody found something.
+    fn take_all(&mut self) -> bool {
+        let mut any = false;
+        for peer in &mut self.peers {
+            any |= peer.take(&mut self.hub, self.now, &self.truth, self.budget);
+        }
+        any
+    }
+
     /// Everybody reads until there is nothing more.
     fn come_to_rest(&mut self) {
         self.now.mono_ns += 2_000_000_000;
@@ -245,9 +254,7 @@ impl Model {
         for round in 0.. {
             assert!(round < 100_000, "it never rests");
             let more = self.turn();
-            let taken = self.peers.iter_mut().fold(false, |any, peer| {
-                peer.take(&mut self.hub, self.now, &self.truth, self.budget) || any
-            });
+            let taken = self.take_all();
             if !more && !taken {
                 break;
             }

@@ -410,10 +410,10 @@ fn check_gap(chain: &Chain, head: &SliceHead, text: &str, truth: &Truth, single_
         return;
     };
     assert_eq!((from, to), (before + 1, head.start), "{head:?}");
-    let (held, all) = truth
+    let (kept, all) = truth
         .of_view(text, before, to)
-        .fold((0, 0), |(held, all), fact| {
-            (held + u64::from(fact.held), all + 1)
+        .fold((0, 0), |(kept, all), fact| {
+            (kept + u64::from(fact.held), all + 1)
         });
     let skips_to_live = matches!(
         chain.start,
@@ -423,7 +423,7 @@ fn check_gap(chain: &Chain, head: &SliceHead, text: &str, truth: &Truth, single_
         }
     );
     assert!(
-        held == 0 || !single_rule || skips_to_live,
+        kept == 0 || !single_rule || skips_to_live,
         "what is held is read"
     );
     assert!(

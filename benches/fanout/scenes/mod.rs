@@ -1,0 +1,88 @@
+//! The scenarios. Each starts what it needs and stops it again.
+mod ceiling;
+mod connects;
+mod generator;
+mod hub;
+mod idle;
+mod memory;
+mod pairs;
+mod stopped;
+
+use crate::Asked;
+use crate::report::Findings;
+
+/// One scenario.
+pub struct Scene {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub run: fn(&Asked) -> Result<Findings, String>,
+}
+
+/// All of them.
+pub const ALL: &[Scene] = &[
+    Scene {
+        name: "generator",
+        what: "what the subscribers' side itself costs and can take, without a server",
+        run: generator::run,
+    },
+    Scene {
+        name: "light-1000x50",
+        what: "1,000 subscribers, 50 messages a second each: CPU per message beside the floor",
+        run: |asked| pairs::run(asked, 1000, 50.0),
+    },
+    Scene {
+        name: "light-10000x5",
+        what: "10,000 subscribers, 5 messages a second each: CPU per message beside the floor",
+        run: |asked| pairs::run(asked, 10_000, 5.0),
+    },
+    Scene {
+        name: "flood-10000x200",
+        what: "10,000 subscribers, 200 messages a second each: two million a second",
+        run: |asked| pairs::run(asked, 10_000, 200.0),
+    },
+    Scene {
+        name: "flood-1000x2000",
+        what: "1,000 subscribers, 2,000 messages a second each: two million a second",
+        run: |asked| pairs::run(asked, 1000, 2000.0),
+    },
+    Scene {
+        name: "ceiling",
+        what: "the highest rate to 10,000 at which nothing is lost and p99 is under 200 ms",
+        run: ceiling::run,
+    },
+    Scene {
+        name: "idle-memory",
+        what: "10,000 subscribed connections without a message: growth of the tree's PSS",
+        run: memory::idle,
+    },
+    Scene {
+        name: "own-topics",
+        what: "10,000 subscribers each on a topic of its own, one message a second each",
+        run: memory::own_topics,
+    },
+    Scene {
+        name: "hub-100k",
+        what: "100,000 publications a second, 10 workers, few subscribers",
+        run: hub::run,
+    },
+    Scene {
+        name: "stopped",
+        what: "1,000 subscribers, 10 of them stopped in every other phase: what the others notice",
+        run: stopped::run,
+    },
+    Scene {
+        name: "balance",
+        what: "5,000 connections over 10 workers: the fullest beside the mean",
+        run: connects::balance,
+    },
+    Scene {
+        name: "upgrades",
+        what: "upgrades a second of one worker and what each costs",
+        run: connects::upgrades,
+    },
+    Scene {
+        name: "idle-node",
+        what: "10 workers with nothing to do: memory, CPU, wake-ups",
+        run: idle::run,
+    },
+];

@@ -1,0 +1,445 @@
+//! The command line, as typed; and what is meant by it, with the prototype's environment and the defaults filled in.
+use crate::failure::Failure;
+use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
+use crate::scenario;
+use crate::swarm::Subscription;
+use crate::target::Target;
+use crate::units::{Rate, Span};
+use clap::{Args, Parser, Subcommand};
+use pubsub_wire::Limits;
+use pubsub_wire::topic::{check_subscription, check_topic};
+use serde_json::{Map, Value};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Between two steps, unless told otherwise.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Latencies of which the prototype's two columns are the mean.
+const OUTLIERS: usize = 10;
+
+const EXAMPLES: &str = "\
+Examples:
+  pubsub-load                                      100 more connections every 15 s up to 10,000, then a minute's hold
+  pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv
+  pubsub-load ramp --topic 'quotes.*' --settings '{\"overflow\":\"conflate\",\"bound\":{\"messages\":64}}'
+  pubsub-load publish --topic news --rate 10000/s --size 450 --duration 10s
+
+Exit codes: 0 done; 1 books that do not close, or messages out of order; 64 arguments; 69 no server there, or a limit
+of this machine; 70 a fault of this program.
+Environment of the 2012 prototype: OUTLIER_SIZE (10), INTERVAL_BETWEEN_NEW_CLIENTS_SECS (15).";
+
+/// Load generator for pubsub-server.
+#[derive(Debug, Parser)]
+#[command(name = "pubsub-load", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    ramp: RampArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add connections step by step and measure (the default command)
+    Ramp(RampArgs),
+    /// Publish at a fixed rate and measure the acknowledgements
+    Publish(PublishArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+struct RampArgs {
+    /// Where to connect
+    #[arg(long, default_value = "ws://127.0.0.1:8124/ws")]
+    url: String,
+    /// Connections added in a step
+    #[arg(long, value_name = "N", default_value = "100")]
+    step: NonZeroUsize,
+    /// Time from step to step; each has a line in the report [default: 15s]
+    #[arg(long, value_name = "TIME")]
+    every: Option<Span>,
+    /// Connections at the end
+    #[arg(long, value_name = "N", default_value = "10000")]
+    max: NonZeroUsize,
+    /// Time with all of them, after the last step
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    hold: Span,
+    /// Topic or pattern that each connection subscribes to
+    #[arg(long, default_value = "execs")]
+    topic: String,
+    /// Further fields of subscribe, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    settings: Option<String>,
+    /// Pace at which connections are begun
+    #[arg(long, value_name = "RATE", default_value = "2000/s")]
+    rate_of_connects: Rate,
+    /// Loopback addresses to connect from [default: one for every 20,000 connections]
+    #[arg(long, value_name = "N")]
+    sources: Option<NonZeroUsize>,
+    /// File for the report; standard output without it
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Process of the server, to measure it and all its children: a number, auto (who listens on the URL's port) or none
+    #[arg(long, value_name = "PID", default_value = "auto")]
+    server_pid: String,
+    /// Own loop lag (p99) above which a measurement is called invalid
+    #[arg(long, value_name = "TIME", default_value = "50ms")]
+    lag_limit: Span,
+}
+
+#[derive(Debug, Clone, Args)]
+struct PublishArgs {
+    /// Where to connect
+    #[arg(long, default_value = "ws://127.0.0.1:8124/ws")]
+    url: String,
+    /// Topic to publish on
+    #[arg(long)]
+    topic: String,
+    /// Publications per second, to 100000/s
+    #[arg(long, default_value = "50/s")]
+    rate: Rate,
+    /// Bytes of data: JSON with a sequence number
+    #[arg(long, value_name = "BYTES", default_value = "450")]
+    size: usize,
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    duration: Span,
+    /// Keys k0, k1… that take turns; none without it
+    #[arg(long, value_name = "N", default_value = "0")]
+    key_count: u64,
+    /// Sessions that share the rate [default: one for every 10,000 publications a second]
+    #[arg(long, value_name = "N")]
+    sessions: Option<NonZeroUsize>,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Ramp up.
+    Ramp(Box<Ramp>),
+    /// Publish.
+    Publish(Box<Publish>),
+}
+
+/// A ramp as meant.
+#[derive(Debug, Clone)]
+pub struct Ramp {
+    /// Where to.
+    pub target: Target,
+    /// What happens when.
+    pub plan: scenario::Plan,
+    /// What each connection subscribes to.
+    pub subscription: Subscription,
+    /// Connections begun per second.
+    pub connects_per_s: f64,
+    /// Source addresses; `None`: as many as are needed.
+    pub sources: Option<usize>,
+    /// Where the report goes; `None`: standard output.
+    pub csv: Option<PathBuf>,
+    /// The server's process.
+    pub server: ServerPid,
+    /// Outliers remembered per line.
+    pub outliers: usize,
+    /// Loop lag above which a measurement is invalid.
+    pub lag_max: Duration,
+}
+
+/// How the server's process is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerPid {
+    /// Whoever listens on the port.
+    Auto,
+    /// This one.
+    Pid(u32),
+    /// Not at all.
+    None,
+}
+
+/// Publishing as meant.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Where to.
+    pub target: Target,
+    /// What and how fast.
+    pub plan: crate::publisher::Plan,
+    /// Over how many sessions.
+    pub sessions: usize,
+}
+
+/// Reads the arguments; `Err(None)`: help or version was asked for and has been printed.
+pub fn read(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Task, Option<Failure>> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            return Err(Some(Failure::usage(first_paragraph(&error.to_string()))));
+        }
+        Err(asked) => {
+            // Help that nobody reads is no failure.
+            let _ = asked.print();
+            return Err(None);
+        }
+    };
+    let task = match cli.command {
+        Some(Command::Publish(publish)) => publish
+            .meant()
+            .map(|publish| Task::Publish(Box::new(publish))),
+        Some(Command::Ramp(ramp)) => ramp
+            .meant(environment)
+            .map(|ramp| Task::Ramp(Box::new(ramp))),
+        None => cli
+            .ramp
+            .meant(environment)
+            .map(|ramp| Task::Ramp(Box::new(ramp))),
+    };
+    task.map_err(Some)
+}
+
+/// What is wrong, without the usage that follows it.
+fn first_paragraph(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    let text = lines.join("\n");
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
+impl RampArgs {
+    fn meant(self, environment: impl Fn(&str) -> Option<String>) -> Result<Ramp, Failure> {
+        let every = match self.every {
+            Some(span) => span.0,
+            None => from_environment(&environment, "INTERVAL_BETWEEN_NEW_CLIENTS_SECS")?
+                .map_or(EVERY, Duration::from_secs),
+        };
+        if every.is_zero() {
+            return Err(Failure::usage("--every 0s: expected a time above 0"));
+        }
+        let outliers =
+            from_environment(&environment, "OUTLIER_SIZE")?.map_or(OUTLIERS, |size| size as usize);
+        Ok(Ramp {
+            target: target(&self.url)?,
+            plan: scenario::Plan {
+                step: self.step.get(),
+                every,
+                max: self.max.get(),
+                hold: self.hold.0,
+            },
+            subscription: subscription(&self.topic, self.settings.as_deref())?,
+            connects_per_s: self.rate_of_connects.0,
+            sources: self.sources.map(NonZeroUsize::get),
+            csv: self.csv,
+            server: server_pid(&self.server_pid)?,
+            outliers,
+            lag_max: self.lag_limit.0,
+        })
+    }
+}
+
+impl PublishArgs {
+    fn meant(self) -> Result<Publish, Failure> {
+        check_topic(&self.topic, &Limits::default())
+            .map_err(|error| Failure::usage(format!("--topic {:?}: {error}", self.topic)))?;
+        if !(SIZE_MIN..=SIZE_MAX).contains(&self.size) {
+            return Err(Failure::usage(format!(
+                "--size {}: expected {SIZE_MIN} to {SIZE_MAX} bytes",
+                self.size
+            )));
+        }
+        let plan = crate::publisher::Plan {
+            topics: crate::publisher::Topics::One(self.topic),
+            per_s: self.rate.0,
+            size: self.size,
+            keys: self.key_count,
+            acks: crate::publisher::Acks::Wanted,
+            duration: self.duration.0,
+        };
+        // Half of what a server takes of one session by default.
+        let sessions = self.sessions.map_or_else(
+            || (self.rate.0 / 10_000.0).ceil() as usize,
+            NonZeroUsize::get,
+        );
+        Ok(Publish {
+            target: target(&self.url)?,
+            plan,
+            sessions: sessions.max(1),
+        })
+    }
+}
+
+fn target(url: &str) -> Result<Target, Failure> {
+    Target::parse(url).map_err(Failure::usage)
+}
+
+fn subscription(topic: &str, settings: Option<&str>) -> Result<Subscription, Failure> {
+    check_subscription(topic, &Limits::default())
+        .map_err(|error| Failure::usage(format!("--topic {topic:?}: {error}")))?;
+    let settings = match settings.map(serde_json::from_str::<Value>) {
+        None => Map::new(),
+        Some(Ok(Value::Object(settings))) => settings,
+        Some(Ok(_)) => {
+            return Err(Failure::usage(
+                "--settings: expected a JSON object, as in '{\"overflow\":\"conflate\"}'",
+            ));
+        }
+        Some(Err(error)) => return Err(Failure::usage(format!("--settings: {error}"))),
+    };
+    if let Some(own) = ["op", "id", "topic"]
+        .into_iter()
+        .find(|name| settings.contains_key(*name))
+    {
+        return Err(Failure::usage(format!(
+            "--settings: {own:?} is set by the load client itself"
+        )));
+    }
+    let subscription = Subscription {
+        topic: topic.to_owned(),
+        settings,
+    };
+    // The server would say the same; said here, it costs no connection.
+    pubsub_wire::command::parse(&subscription.command(), &Limits::default()).map_err(|error| {
+        Failure::usage(format!(
+            "--settings: {}{}",
+            error
+                .field
+                .map(|field| format!("{field}: "))
+                .unwrap_or_default(),
+            error.message
+        ))
+    })?;
+    Ok(subscription)
+}
+
+fn server_pid(text: &str) -> Result<ServerPid, Failure> {
+    match text {
+        "auto" => Ok(ServerPid::Auto),
+        "none" => Ok(ServerPid::None),
+        number => number.parse().map(ServerPid::Pid).map_err(|_| {
+            Failure::usage(format!(
+                "--server-pid {number:?}: expected a process id, auto or none"
+            ))
+        }),
+    }
+}
+
+fn from_environment(
+    environment: &impl Fn(&str) -> Option<String>,
+    name: &str,
+) -> Result<Option<u64>, Failure> {
+    let Some(text) = environment(name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(Some(number)),
+        _ => Err(Failure::usage(format!(
+            "{name}={text:?} in the environment: expected a whole number above 0"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_with(
+        arguments: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Task, Failure> {
+        let arguments = std::iter::once("pubsub-load")
+            .chain(arguments.split_whitespace())
+            .map(Into::into);
+        read(arguments, environment).map_err(|failure| failure.expect("no help was asked for"))
+    }
+
+    fn ramp(arguments: &str) -> Ramp {
+        match read_with(arguments, |_| None) {
+            Ok(Task::Ramp(ramp)) => *ramp,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(arguments: &str) -> String {
+        let failure = read_with(arguments, |_| None).unwrap_err();
+        assert_eq!(failure.code, 64);
+        let text = failure.to_string();
+        assert!(!text.contains('\n'), "{text}");
+        text
+    }
+
+    #[test]
+    fn the_ramp_is_what_is_done_when_nothing_is_named() {
+        let plan = ramp("").plan;
+        assert_eq!(
+            (
+                plan.step,
+                plan.every.as_secs(),
+                plan.max,
+                plan.hold.as_secs()
+            ),
+            (100, 15, 10_000, 60)
+        );
+        assert_eq!(ramp("--step 7").plan.step, ramp("ramp --step 7").plan.step);
+    }
+
+    #[test]
+    fn the_prototypes_environment_holds_where_no_flag_does() {
+        let environment = |name: &str| match name {
+            "INTERVAL_BETWEEN_NEW_CLIENTS_SECS" => Some("3".to_owned()),
+            "OUTLIER_SIZE" => Some("4".to_owned()),
+            _ => None,
+        };
+        let Ok(Task::Ramp(ramp)) = read_with("ramp", environment) else {
+            panic!()
+        };
+        assert_eq!((ramp.plan.every.as_secs(), ramp.outliers), (3, 4));
+        let Ok(Task::Ramp(ramp)) = read_with("ramp --every 2s", environment) else {
+            panic!()
+        };
+        assert_eq!(ramp.plan.every.as_secs(), 2);
+        let failure = read_with("ramp", |_| Some("soon".to_owned())).unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .contains("INTERVAL_BETWEEN_NEW_CLIENTS_SECS=\"soon\""),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_in_one_line_that_names_it() {
+        for (arguments, part) in [
+            ("--url 127.0.0.1:1", "--url"),
+            ("--step 0", "--step"),
+            ("--every 5", "--every"),
+            ("--every 0s", "--every"),
+            ("--topic a..b", "--topic"),
+            ("--settings []", "--settings"),
+            ("--settings {", "--settings"),
+            ("--settings {\"topic\":\"x\"}", "topic"),
+            ("--settings {\"overflow\":\"drop\"}", "overflow"),
+            ("--settings {\"bond\":{}}", "bond"),
+            ("--server-pid me", "--server-pid"),
+            ("--nonsense", "--nonsense"),
+            ("publish --rate 5/s", "--topic"),
+            ("publish --topic a.*", "--topic"),
+            ("publish --topic a --size 3", "--size"),
+            ("publish --topic a --rate 0", "--rate"),
+        ] {
+            let text = refused(arguments);
+            assert!(text.contains(part), "{arguments}: {text}");
+        }
+    }
+
+    #[test]
+    fn sessions_are_as_many_as_the_rate_needs() {
+        let sessions =
+            |rate: &str| match read_with(&format!("publish --topic t --rate {rate}"), |_| None) {
+                Ok(Task::Publish(publish)) => publish.sessions,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(
+            (sessions("50/s"), sessions("10000/s"), sessions("100000/s")),
+            (1, 1, 10)
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! What a run was worth: whether its books close, whether its order held, and whether its latencies are the server's.
+//!
+//! Pure.
+use super::row::Valid;
+use crate::failure::exit;
+use crate::swarm::Counters;
+use std::time::Duration;
+
+/// Share of its core above which a generator no longer looks when it should.
+const BUSY_MAX: f64 = 0.95;
+
+/// Why the generator was the limit in a window, in words; `None`: it was not.
+pub fn limit(loop_lag_ms: f64, lag_max: Duration, busy: f64) -> Option<String> {
+    let lag_max_ms = lag_max.as_secs_f64() * 1000.0;
+    if busy > BUSY_MAX {
+        return Some(format!("its thread took {:.0} % of a core", busy * 100.0));
+    }
+    (loop_lag_ms > lag_max_ms).then(|| {
+        format!("its own loop lag p99 was {loop_lag_ms:.1} ms, more than {lag_max_ms:.0} ms")
+    })
+}
+
+/// What is said of a whole run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    lines: Vec<String>,
+    /// Exit code.
+    pub code: u8,
+}
+
+/// What a verdict is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// What happened.
+    pub counters: &'a Counters,
+    /// Messages received in all.
+    pub received: u64,
+    /// Subscriptions asked for their ledgers.
+    pub asked: u64,
+    /// Of these, not answered in time.
+    pub late: u64,
+    /// p50, p99 and the longest over all of the run, milliseconds.
+    pub latency_ms: [Option<f64>; 3],
+    /// The first window in which the generator was the limit, and why.
+    pub limit: Option<&'a (usize, String)>,
+    /// Windows in which it was.
+    pub invalid: usize,
+    /// Windows.
+    pub windows: usize,
+}
+
+impl Verdict {
+    /// Judges a run.
+    pub fn of(run: &Run<'_>) -> Self {
+        let counters = run.counters;
+        let mut verdict = Self {
+            lines: Vec::new(),
+            code: 0,
+        };
+        verdict.latency(run);
+        verdict.trouble(counters);
+        verdict.order(counters);
+        verdict.books(run);
+        verdict.validity(run);
+        verdict
+    }
+
+    fn latency(&mut self, run: &Run<'_>) {
+        let ms = |value: Option<f64>| match value {
+            Some(ms) if ms.is_infinite() => "never".to_owned(),
+            Some(ms) => format!("{ms:.1} ms"),
+            None => "-".to_owned(),
+        };
+        let [p50, p99, max] = run.latency_ms.map(ms);
+        self.say(format!(
+            "received {}, p50 {p50}, p99 {p99}, max {max} (over expected deliveries)",
+            run.received
+        ));
+    }
+
+    fn trouble(&mut self, counters: &Counters) {
+        let (failed, closed) = (counters.failed, counters.closed_total());
+        if let Some(first) = &counters.first_failure {
+            self.say(format!("{failed} connections failed; the first: {first}"));
+        }
+        if closed > 0 {
+            let codes: Vec<String> = counters
+                .closed
+                .iter()
+                .map(|(code, n)| format!("{n} with {code}"))
+                .collect();
+            self.say(format!(
+                "{closed} connections were closed: {}",
+                codes.join(", ")
+            ));
+        }
+        if let Some(first) = &counters.first_error {
+            self.say(format!("{} errors; the first: {first}", counters.errors));
+        }
+        if counters.gaps > 0 {
+            self.say(format!(
+                "{} gaps announced, {} of them without a count",
+                counters.gaps, counters.gaps_uncounted
+            ));
+        }
+    }
+
+    fn order(&mut self, counters: &Counters) {
+        let Counters {
+            duplicates,
+            disorders,
+            malformed,
+            ..
+        } = counters;
+        if duplicates + disorders + malformed > 0 || counters.first_violation.is_some() {
+            let what = counters
+                .first_violation
+                .as_deref()
+                .map(|what| format!("; {what}"))
+                .unwrap_or_default();
+            self.say(format!("WRONG: {duplicates} offsets twice, {disorders} out of order, {malformed} malformed messages{what}"));
+            self.code = exit::WRONG;
+        }
+    }
+
+    fn books(&mut self, run: &Run<'_>) {
+        let books = run.counters.books;
+        self.say(format!(
+            "residual {} ({} ledgers: delivered {}, received {}, lost {}, left out {}, pending {})",
+            books.residual,
+            books.answered,
+            books.delivered,
+            books.received,
+            books.lost,
+            books.left_out,
+            books.pending
+        ));
+        let unknown = books.unanswered + run.late;
+        if unknown > 0 {
+            self.say(format!(
+                "{unknown} of {} ledgers were not answered",
+                run.asked
+            ));
+        }
+        if books.residual > 0 || unknown > 0 {
+            self.code = exit::WRONG;
+        }
+    }
+
+    fn validity(&mut self, run: &Run<'_>) {
+        if let Some((clients, why)) = run.limit {
+            self.say(format!(
+                "INVALID as a measurement of the server: the generator was the limit in {} of {} windows, first at {clients} clients: {why}",
+                run.invalid, run.windows
+            ));
+        }
+    }
+
+    fn say(&mut self, line: String) {
+        self.lines.push(line);
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// As a column says it.
+pub fn valid(limit: Option<&String>) -> Valid {
+    if limit.is_none() {
+        Valid::Yes
+    } else {
+        Valid::No
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAG_MAX: Duration = Duration::from_millis(50);
+
+    fn judged(counters: &Counters) -> Verdict {
+        let run = Run {
+            counters,
+            received: 9,
+            asked: 1,
+            late: 0,
+            latency_ms: [None; 3],
+            limit: None,
+            invalid: 0,
+            windows: 1,
+        };
+        Verdict::of(&run)
+    }
+
+    #[test]
+    fn a_run_without_trouble_is_a_residual_of_zero_and_a_success() {
+        let verdict = judged(&Counters::default());
+        assert_eq!(verdict.code, 0);
+        assert!(verdict.to_string().contains("residual 0"), "{verdict}");
+    }
+
+    #[test]
+    fn books_that_do_not_close_fail_the_run() {
+        let mut counters = Counters::default();
+        counters.books.residual = 3;
+        let verdict = judged(&counters);
+        assert_eq!(verdict.code, 1);
+        assert!(verdict.to_string().contains("residual 3"), "{verdict}");
+    }
+
+    #[test]
+    fn ledgers_that_were_not_answered_fail_the_run() {
+        let mut counters = Counters::default();
+        counters.books.unanswered = 1;
+        assert_eq!(judged(&counters).code, 1);
+    }
+
+    #[test]
+    fn messages_out_of_order_fail_the_run() {
+        let counters = Counters {
+            disorders: 1,
+            ..Counters::default()
+        };
+        assert_eq!(judged(&counters).code, 1);
+    }
+
+    #[test]
+    fn a_closed_connection_is_told_and_is_no_failure_of_the_books() {
+        let mut counters = Counters::default();
+        counters.closed.insert(1001, 4);
+        let verdict = judged(&counters);
+        assert_eq!(verdict.code, 0);
+        assert!(verdict.to_string().contains("4 with 1001"), "{verdict}");
+    }
+
+    #[test]
+    fn a_generator_that_was_the_limit_says_so() {
+        assert_eq!(limit(49.0, LAG_MAX, 0.9), None);
+        assert!(limit(51.0, LAG_MAX, 0.1).unwrap().contains("loop lag"));
+        assert!(
+            limit(0.0, LAG_MAX, 0.96)
+                .unwrap()
+                .contains("96 % of a core")
+        );
+        let counters = Counters::default();
+        let why = (300, "it was slow".to_owned());
+        let run = Run {
+            counters: &counters,
+            received: 9,
+            asked: 1,
+            late: 0,
+            latency_ms: [None; 3],
+            limit: Some(&why),
+            invalid: 2,
+            windows: 5,
+        };
+        assert!(Verdict::of(&run).to_string().contains("INVALID"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Values as people type them: times, rates, shares. Pure.
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A length of time: `15s`, `500ms`, `2m`, `1h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Events per second: `50/s`, `100000/s`, `10/m`, or a bare number per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate(pub f64);
+
+/// A share: `1%`, `0.5%`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share(pub f64);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?}: expected a time such as 15s, 500ms, 2m or 1h");
+        let (number, unit) = split(text).ok_or_else(wrong)?;
+        let seconds = match unit {
+            "us" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(wrong()),
+        };
+        Duration::try_from_secs_f64(number * seconds)
+            .map(Self)
+            .map_err(|_| wrong())
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?}: expected a rate above 0 such as 50/s or 100000/s");
+        let (number, unit) = split(text).ok_or_else(wrong)?;
+        let per_s = match unit {
+            "" | "/s" => number,
+            "/m" | "/min" => number / 60.0,
+            _ => return Err(wrong()),
+        };
+        if per_s > 0.0 && per_s.is_finite() {
+            Ok(Self(per_s))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match split(text) {
+            Some((number, "%")) if number <= 100.0 => Ok(Self(number / 100.0)),
+            _ => Err(format!("{text:?}: expected a share such as 1% or 0.5%")),
+        }
+    }
+}
+
+/// The number at the beginning, not negative, and what follows it.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    Some((number.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let ms = |text: &str| text.parse::<Span>().map(|span| span.0.as_millis());
+        assert_eq!(
+            [ms("15s"), ms("500ms"), ms("2m"), ms("1.5h")],
+            [Ok(15_000), Ok(500), Ok(120_000), Ok(5_400_000)]
+        );
+        for wrong in [
+            "15",
+            "-1s",
+            "s",
+            "",
+            "1d",
+            "1e99s",
+            "1..2s",
+            "99999999999999999999999h",
+        ] {
+            assert!(
+                ms(wrong).unwrap_err().contains("expected a time"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn rates_are_per_second_unless_they_say_otherwise() {
+        assert_eq!("50/s".parse(), Ok(Rate(50.0)));
+        assert_eq!("100000".parse(), Ok(Rate(100_000.0)));
+        assert_eq!("30/m".parse(), Ok(Rate(0.5)));
+        for wrong in ["0", "-5", "x", "5/h", ""] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares_are_percentages() {
+        assert_eq!("1%".parse(), Ok(Share(0.01)));
+        assert!("0.01".parse::<Share>().is_err() && "101%".parse::<Share>().is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! The program itself: its lines, its files, its exit codes.
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Output, Stdio};
+use support::{Script, Step, serve};
+
+fn load(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pubsub-load"));
+    command
+        .args(arguments)
+        .env_remove("OUTLIER_SIZE")
+        .env_remove("INTERVAL_BETWEEN_NEW_CLIENTS_SECS");
+    command
+}
+
+fn ran(arguments: &[&str]) -> Output {
+    load(arguments).output().unwrap()
+}
+
+fn url(addr: SocketAddr) -> String {
+    format!("ws://{addr}/ws")
+}
+
+/// One line on standard error, nothing on standard output but a header, this exit code.
+fn fails_with(output: &Output, code: i32) -> String {
+    let line = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.starts_with("pubsub-load: "), "{line}");
+    line
+}
+
+/// Answers every connection with these bytes.
+fn answers(bytes: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            if socket.read(&mut request).is_ok() {
+                let _ = socket.write_all(bytes);
+            }
+        }
+    });
+    addr
+}
+
+const QUICK: [&str; 6] = ["--max", "3", "--every", "300ms", "--hold", "0s"];
+
+fn quick_ramp(addr: SocketAddr) -> Output {
+    let url = url(addr);
+    ran(&[
+        &["ramp", "--url", &url, "--topic", "t", "--step", "2"],
+        QUICK.as_slice(),
+    ]
+    .concat())
+}
+
+#[test]
+fn arguments_that_cannot_be_meant_are_one_line_and_sixty_four() {
+    let line = fails_with(&ran(&["ramp", "--url", "localhost"]), 64);
+    assert!(line.contains("--url localhost"), "{line}");
+    fails_with(&ran(&["--every", "soon"]), 64);
+    fails_with(&ran(&["dance"]), 64);
+}
+
+#[test]
+fn nobody_there_is_one_line_and_sixty_nine() {
+    let unused = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let line = fails_with(&quick_ramp(unused), 69);
+    assert!(line.contains("connection refused"), "{line}");
+    let line = fails_with(
+        &ran(&["publish", "--topic", "t", "--url", &url(unused)]),
+        69,
+    );
+    assert!(line.contains("connection refused"), "{line}");
+}
+
+#[test]
+fn a_status_instead_of_an_upgrade_is_shown() {
+    let addr = answers(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    let line = fails_with(&quick_ramp(addr), 69);
+    assert!(line.contains("HTTP 404 Not Found instead of 101"), "{line}");
+}
+
+#[test]
+fn what_speaks_no_http_is_no_websocket() {
+    let line = fails_with(&quick_ramp(answers(b"-ERR unknown command\r\n")), 69);
+    assert!(line.contains("does not speak WebSocket"), "{line}");
+}
+
+#[test]
+fn a_subscription_that_is_refused_ends_the_run_with_its_reason() {
+    let addr = serve(Script {
+        refuses: true,
+        ..Script::honest(0)
+    });
+    let line = fails_with(&quick_ramp(addr), 69);
+    assert!(line.contains("limit: no room for t"), "{line}");
+}
+
+#[test]
+fn more_connections_than_files_says_how_many_are_possible() {
+    let line = fails_with(&ran(&["--max", "99999999", "--topic", "t"]), 69);
+    assert!(line.contains("ask for at most"), "{line}");
+}
+
+#[test]
+fn a_ramp_writes_a_line_for_each_step_and_closes_its_books() {
+    let output = quick_ramp(serve(Script::honest(4)));
+    let (csv, summary) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines.len(), 3, "{csv}");
+    assert_eq!(
+        (lines[0][0], lines[0][11]),
+        ("clients", "messages received")
+    );
+    assert_eq!((lines[1][0], lines[2][0]), ("2", "3"));
+    assert!(lines.iter().all(|line| line.len() == lines[0].len()));
+    assert!(
+        summary.contains("residual 0 (3 ledgers: delivered 12, received 12"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_residual_is_printed_and_fails_the_run() {
+    let output = quick_ramp(serve(Script {
+        delivered: Some(5),
+        ..Script::honest(4)
+    }));
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(summary.contains("residual 3"), "{summary}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn offsets_that_went_wrong_fail_the_run() {
+    let steps = [1, 1].map(Step::Msg).to_vec();
+    let output = quick_ramp(serve(Script {
+        steps,
+        delivered: Some(2),
+        ..Script::honest(0)
+    }));
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(summary.contains("WRONG: 3 offsets twice"), "{summary}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// Reads the child's report up to the line that begins so.
+fn read_until(child: &mut Child, beginning: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+    {
+        let found = line.starts_with(beginning);
+        lines.push(line);
+        if found {
+            return lines;
+        }
+    }
+    panic!("no line begins with {beginning}: {lines:?}");
+}
+
+#[test]
+fn an_interrupt_ends_the_ramp_with_whole_lines_and_a_summary() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("ramp.csv");
+    let url = url(serve(Script::honest(2)));
+    let arguments = [
+        "ramp", "--url", &url, "--topic", "t", "--step", "2", "--every", "200ms", "--max", "4",
+        "--hold", "1h", "--csv",
+    ];
+    let mut child = load(&arguments)
+        .arg(&csv)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Three lines: the second step has ended. The ramp says it in its report only.
+    while std::fs::read_to_string(&csv)
+        .unwrap_or_default()
+        .lines()
+        .count()
+        < 3
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let summary = read_until(&mut child, "residual 0 (4 ledgers");
+    assert!(summary[0].starts_with("received 8"), "{summary:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let report = std::fs::read_to_string(&csv).unwrap();
+    assert!(report.ends_with('\n'));
+    let columns: Vec<usize> = report.lines().map(|line| line.split(',').count()).collect();
+    assert!(
+        columns.len() >= 4 && columns.iter().all(|n| *n == columns[0]),
+        "{report}"
+    );
+}
+
+#[test]
+fn publishing_says_what_was_sent_and_acknowledged() {
+    let url = url(serve(Script::honest(0)));
+    let output = ran(&[
+        "publish",
+        "--url",
+        &url,
+        "--topic",
+        "t",
+        "--rate",
+        "500/s",
+        "--duration",
+        "400ms",
+        "--size",
+        "100",
+        "--sessions",
+        "2",
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{text} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.starts_with("sent 200 in "), "{text}");
+    assert!(
+        text.contains("acknowledged 200, refused 0, unanswered 0"),
+        "{text}"
+    );
+}
