@@ -357,3 +357,50 @@ async fn totals_survive_the_death_of_who_counted_them() {
         assert_ne!(pid_of(worker(&status, 0)), victim);
     }
 }
+
+#[tokio::test]
+async fn a_killed_supervisor_leaves_everything_serving() {
+    let node = streaming_node("2").await;
+    let mut by_worker = one_on_each(&node, 2).await;
+    node.signal(node.pid, Signal::KILL);
+    for socket in by_worker.values_mut() {
+        consecutive(socket, 50).await;
+    }
+    for _ in 0..10 {
+        let mut newcomer = Socket::open(node.listen).await;
+        newcomer.publish("a", None, json!(1)).await;
+        newcomer.subscribe("execs", json!({})).await;
+        consecutive(&mut newcomer, 5).await;
+    }
+    assert_eq!(
+        workers(&node.status().await).len(),
+        2,
+        "the admin role has no need of it either"
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_end_drains_and_is_replaced() {
+    let node = Node::start(&[
+        "--workers",
+        "2",
+        "--interval-ms",
+        "1..3",
+        "--drain",
+        "500ms",
+    ])
+    .await;
+    let mut by_worker = one_on_each(&node, 2).await;
+    let leaving = node.worker_pid(0).await;
+    node.signal(leaving, Signal::TERM);
+    let mut told = by_worker.remove(&0).expect("one on each");
+    let goaway = told.next_op("goaway").await;
+    assert_eq!(goaway["reason"], "restart", "{goaway}");
+    assert_eq!(told.closed().await.code(), Some(1012));
+    consecutive(by_worker.get_mut(&1).expect("one on each"), 50).await;
+    node.until("slot 0 is filled again", |status| {
+        worker(status, 0)["state"] == "up" && pid_of(worker(status, 0)) != leaving
+    })
+    .await;
+    one_on_each(&node, 2).await;
+}

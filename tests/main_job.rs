@@ -490,6 +490,50 @@ async fn ctl_stop_drains_and_ends_the_node() {
 }
 
 #[tokio::test]
+async fn ctl_drain_sends_clients_away_and_keeps_the_node_until_it_is_stopped() {
+    let mut node = Node::start(&["--workers", "2", "--source", "none", "--drain", "500ms"]).await;
+    let mut socket = Socket::open(node.listen).await;
+    assert_ok(&node.ctl(&["drain"]).await);
+    socket.next_op("goaway").await;
+    assert!(socket.closed().await.code().is_some());
+    node.until("nobody is connected", |status| {
+        status["totals"]["connections"] == 0
+    })
+    .await;
+    assert_eq!(
+        http_get(node.listen, "/health")
+            .await
+            .expect("it is there")
+            .code,
+        503
+    );
+    assert_ok(&node.ctl(&["status"]).await);
+    assert_ok(&node.ctl(&["stop"]).await);
+    assert_eq!(node.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn ctl_slow_names_who_is_furthest_behind() {
+    let node = Node::start(&["--workers", "2", "--source", "none"]).await;
+    let mut stalled = Socket::open_narrow(node.listen).await;
+    stalled
+        .subscribe("flood", json!({"bound": {"bytes": 64 << 20}}))
+        .await;
+    let filling = "x".repeat(8000);
+    Socket::open(node.listen)
+        .await
+        .publish_many("flood", 1000, |_| (None, json!(filling)))
+        .await;
+    let shown = node.ctl(&["slow", "5"]).await;
+    assert_ok(&shown);
+    let session = stalled.welcome["session"].as_str().expect("a name");
+    assert!(
+        shown.stdout.contains(session) && shown.stdout.contains("flood"),
+        "{shown:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_drain_ends_also_for_a_client_that_reads_nothing() {
     let mut node = Node::start(&["--workers", "1", "--source", "none", "--drain", "1s"]).await;
     let mut stalled = Socket::open_narrow(node.listen).await;
