@@ -649,3 +649,100 @@ async fn clients_that_vanish_in_the_middle_of_everything_are_ordinary() {
     assert_eq!(complaints, 0, "{}", scene.node.log());
     scene.stays_undisturbed().await;
 }
+
+/// A configuration file with `text` in it.
+fn file_with(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new()
+        .suffix(".toml")
+        .tempfile()
+        .expect("a file");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("a file can be written");
+    file
+}
+
+#[tokio::test]
+async fn a_full_table_of_connections_refuses_and_has_room_again() {
+    for (table, most) in [
+        ("connections = 4", 4),
+        ("node_connections = 4", 4),
+        ("per_address = 4", 4),
+    ] {
+        let file = file_with(&format!("[worker]\n{table}\n"));
+        let scene = Scene::set(&["--config", file.path().to_str().expect("UTF-8")]).await;
+        let mut held = Vec::new();
+        for _ in 1..most {
+            held.push(scene.socket().await); // the bystander is one more
+        }
+        let request = upgrade_request(scene.node.listen, "");
+        let refused = http_request(scene.node.listen, &request)
+            .await
+            .expect("an answer");
+        assert!([429, 503].contains(&refused.code), "{table}: {refused:?}");
+        assert!(
+            refused.header("retry-after").is_some(),
+            "{table}: {refused:?}"
+        );
+        held.clear();
+        scene
+            .node
+            .until("they are gone", |status| {
+                worker(status, 0)["connections"] == 1
+            })
+            .await;
+        scene.stays_undisturbed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_table_of_topics_is_a_limit_for_new_ones_only() {
+    let file = file_with("[limits]\ntopics = 3\n");
+    let arguments = [
+        "--workers",
+        "1",
+        "--source",
+        "none",
+        "--config",
+        file.path().to_str().expect("UTF-8"),
+    ];
+    let node = Node::start(&arguments).await;
+    let mut socket = Socket::open(node.listen).await;
+    for topic in ["a", "b", "c"] {
+        socket.publish(topic, None, json!(1)).await;
+    }
+    let over = socket
+        .ask(json!({"op": "publish", "topic": "d", "data": 1}))
+        .await;
+    assert_eq!(code(&over), "limit");
+    socket.subscribe("d", json!({})).await;
+    socket.publish("a", None, json!(2)).await;
+    assert!(socket.is_quiet().await, "what was refused isn't delivered");
+}
+
+#[tokio::test]
+async fn a_full_table_of_keys_loses_the_one_longest_unchanged() {
+    let file = file_with("[limits]\nkeys = 3\n");
+    let arguments = [
+        "--workers",
+        "1",
+        "--source",
+        "none",
+        "--config",
+        file.path().to_str().expect("UTF-8"),
+    ];
+    let node = Node::start(&arguments).await;
+    let mut socket = Socket::open(node.listen).await;
+    for key in ["a", "b", "c", "a", "d"] {
+        socket.publish("t", Some(key), json!(key)).await;
+    }
+    socket.subscribe("t", json!({"from": "last"})).await;
+    let mut keys = Vec::new();
+    while keys.last() != Some(&json!("d")) {
+        let frame = socket.next().await;
+        match frame["op"].as_str() {
+            Some("msg") => keys.push(frame["key"].clone()),
+            Some("gap") => assert_eq!(frame["reason"], "memory", "{frame}"),
+            _ => {}
+        }
+    }
+    assert_eq!(keys, ["c", "a", "d"], "b is the one longest unchanged");
+}
