@@ -92,6 +92,13 @@ impl HubLink {
         }
     }
 
+    /// Whether this link is up and the hub has said something on it.
+    pub(super) fn has_answered(&self) -> bool {
+        self.up
+            .as_ref()
+            .is_some_and(|up| up.heard != Heard::Nothing)
+    }
+
     /// When to try again, while it is down.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
         self.up.is_none().then_some(self.retry_ns)

@@ -134,6 +134,10 @@ pub async fn run(args: WorkerArgs) -> Result<(), WorkerError> {
     LocalSet::new().run_until(serve).await
 }
 
+/// How long a worker waits for a hub's answer before it calls itself ready: one that is being started again has answered by
+/// then, and one that stays away is no reason to hold back connections.
+const READY_WITHOUT_HUB_NS: u64 = 1_000_000_000;
+
 /// Whether the next turn has something to do already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
@@ -154,6 +158,8 @@ struct Worker {
     reader: Reader,
     hub: HubLink,
     control: Control,
+    /// When this worker calls itself ready without a hub; `None` once it has.
+    ready_by_ns: Option<u64>,
     /// The task that accepts, until this worker leaves that to others.
     accepting: Option<JoinHandle<()>>,
     drain: Drain,
@@ -180,7 +186,6 @@ impl Worker {
         accept::prepare(&args.listener, &front).map_err(WorkerError::Listener)?;
         let listener = Watched::new(args.listener.into()).map_err(WorkerError::Listener)?;
         begin_slot(&front, now.mono_ns);
-        control.report(Report::Ready);
         Ok(Self {
             tally: Tally::default(),
             reader: Reader::new(config.limits.frame_bytes),
@@ -196,6 +201,7 @@ impl Worker {
             lingerers: Lingerers::default(),
             hub,
             control,
+            ready_by_ns: Some(now.mono_ns + READY_WITHOUT_HUB_NS),
             drain: Drain::Serving,
             timer: Timer::new().map_err(WorkerError::Poller)?,
             heartbeat_ns: now.mono_ns,
@@ -259,6 +265,7 @@ impl Worker {
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
         self.hub.handle_input(now, &mut self.engine);
+        self.report_ready(now);
         let now = self.finished(Part::Hub, now);
         self.on_deadline(now);
         let now = self.finished(Part::Timers, now);
@@ -278,6 +285,15 @@ impl Worker {
             return Turn::Last;
         }
         Turn::More
+    }
+
+    /// Says that it is ready once the hub has answered, so that the first publication of a client isn't refused.
+    fn report_ready(&mut self, now: Now) {
+        let due = |by_ns| self.hub.has_answered() || by_ns <= now.mono_ns;
+        if self.ready_by_ns.is_some_and(due) {
+            self.ready_by_ns = None;
+            self.control.report(Report::Ready);
+        }
     }
 
     fn finished(&mut self, part: Part, since: Now) -> Now {
@@ -373,6 +389,7 @@ impl Worker {
         [
             self.engine.poll_timeout(),
             self.hub.poll_timeout(),
+            self.ready_by_ns,
             self.handshakes.poll_timeout(),
             self.lingerers.poll_timeout(),
             self.drain.poll_timeout(),
