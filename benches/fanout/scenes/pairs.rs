@@ -133,12 +133,13 @@ fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
     );
     for (name, phases) in [("server", ours), ("floor", bare)] {
         findings.say(
-            format!("{name}: delivered, CPU per message, cores"),
+            format!("{name}: delivered, CPU per message, cores, starved"),
             format!(
-                "{:.0}/s, {:.2} us, {:.2}",
+                "{:.0}/s, {:.2} us, {:.2}, {:.2}",
                 of(phases, |p| p.delivered_per_s),
                 of(phases, |p| p.cpu_us),
-                of(phases, |p| p.cores)
+                of(phases, |p| p.cores),
+                of(phases, |p| p.starved)
             ),
         );
         let worst = phases
