@@ -106,6 +106,16 @@ pub fn tree_cpu_ns(root: u32) -> io::Result<u64> {
         .sum())
 }
 
+/// Time that the calling thread was ready to run and had no core, nanoseconds.
+pub fn own_thread_starved_ns() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0))
+}
+
 /// Samples one process.
 pub fn process(pid: u32) -> io::Result<Process> {
     let rollup = fs::read_to_string(proc(pid).join("smaps_rollup"))?;
