@@ -83,6 +83,9 @@ fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
     nix::sys::signal::SigSet::empty()
         .thread_set_mask()
         .map_err(fault)?;
+    // Where the system gives huge pages unasked, thirteen small processes would be large ones; those started from here inherit it.
+    // A kernel without the switch only makes them larger.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let begun = begin(resolved).map_err(|error| match error {
         BeginError::Machine(..) => fault(error),
         BeginError::RunDir(_) | BeginError::Socket(_) => Failure {

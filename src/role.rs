@@ -12,9 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pubsub_server::config::args::RoleCommand;
-use pubsub_server::link::control;
+use pubsub_server::link::{control, paths};
 use pubsub_server::supervisor::inherit::Inherited;
-use pubsub_server::supervisor::run_dir::names;
 use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
 use pubsub_server::worker::WorkerArgs;
 use pubsub_server::{admin, hub, worker};
@@ -22,13 +21,13 @@ use rustix::process::getppid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, info_span};
 
-use crate::{FAULT, Failure, fault};
+use crate::{FAULT, Failure, fault, usage};
 
 type Terminated = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Plays a role to its end.
 pub(crate) fn play(role: RoleCommand) -> Result<ExitCode, Failure> {
-    let inherited = Inherited::take().map_err(fault)?;
+    let inherited = Inherited::take().map_err(usage)?;
     let filter = Filter::read(std::env::var(FILTER_VARIABLE).ok().as_deref()).map_err(fault)?;
     logging::init(inherited.config.log_format, filter).map_err(fault)?;
     end_at_a_panic();
@@ -70,7 +69,7 @@ async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, Stri
                 terminate.recv().await;
             });
             let args = WorkerArgs {
-                hub_path: names::hub(&config.run_dir),
+                hub_path: paths::hub(&config.run_dir),
                 config,
                 slot,
                 generation,

@@ -10,7 +10,12 @@ use super::worker::WorkerId;
 use hashbrown::HashMap;
 use pubsub_wire::topic::{is_pattern, matches};
 use slab::Slab;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+/// Places remembered of readers of one view; with more readers than this under way, those furthest behind are not told how many
+/// entries they lost, only that they did. At most 32 KiB a view.
+const MARKS_MAX: usize = 1024;
 
 /// A view's number; used again when nobody watches it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +33,9 @@ pub struct View {
     pub floor: i64,
     /// How many of its entries have left the log since it is watched.
     pub left: u64,
+    /// Of some positions that readers have reached: how many of its entries lie at or before (counted as `left` is, plus what
+    /// is held). A reader that comes back after retention overtook it learns from it how many it lost.
+    marks: BTreeMap<i64, u64>,
 }
 
 /// One worker's interest in a view.
@@ -95,6 +103,7 @@ impl Interest {
             watchers: Vec::new(),
             floor,
             left: 0,
+            marks: BTreeMap::new(),
         });
         if is_pattern(&text) {
             self.patterns.push(view);
@@ -162,6 +171,19 @@ impl Interest {
 }
 
 impl View {
+    /// A reader has reached `position`, with so many entries at or before it.
+    pub fn mark(&mut self, position: i64, ordinal: u64) {
+        self.marks.insert(position, ordinal);
+        if self.marks.len() > MARKS_MAX {
+            self.marks.pop_first();
+        }
+    }
+
+    /// How many entries lie at or before a position that a reader had reached, if that is remembered.
+    pub fn marked(&self, position: i64) -> Option<u64> {
+        self.marks.get(&position).copied()
+    }
+
     /// A worker's own interest in it.
     pub fn watcher(&self, worker: WorkerId, id: u32) -> Option<&Watcher> {
         self.watchers

@@ -26,3 +26,6 @@ pub mod topics;
 pub mod worker;
 
 pub use drive::{HubError, run};
+
+#[cfg(test)]
+mod tests;

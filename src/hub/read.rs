@@ -268,22 +268,48 @@ impl<L: Log> Hub<L> {
         Ok(plan_instead(gap, otherwise, to, cursor))
     }
 
-    /// How many entries of the view have left of `after+1..=to`, where that can be known.
+    /// How many entries of the view have left of `after+1..=to`, where that can be known: all of them must be gone, and either a
+    /// reader stood at `after` before, or each topic lost all or nothing of what it ever had.
     fn lost_between(&self, view: ViewId, after: i64, to: i64) -> Option<u64> {
         let view = self.interest.view(view);
-        let is_simple = view.topics.len() <= COUNT_TOPICS_MAX
-            && after >= self.log.forgotten_floor()
-            && self.log.first_after(after).is_none_or(|held| held > to);
-        if !is_simple {
+        if view.floor > to || self.log.first_after(after).is_some_and(|held| held <= to) {
+            return None;
+        }
+        let all_before_left = self.log.first_after(0).is_none_or(|held| held > to);
+        if let (Some(ordinal), true) = (view.marked(after), all_before_left) {
+            return Some(view.left - ordinal);
+        }
+        if view.topics.len() > COUNT_TOPICS_MAX || after < self.log.forgotten_floor() {
             return None;
         }
         view.topics.iter().try_fold(0, |sum, &topic| {
-            let (floor, past) = (self.log.topic_floor(topic), self.log.topic_past(topic));
-            if floor <= after {
+            let past = self.log.topic_past(topic);
+            if self.log.topic_floor(topic) <= after {
                 return Some(sum);
             }
-            (past.first > after && floor <= to).then_some(sum + past.left)
+            (past.first > after).then_some(sum + past.left)
         })
+    }
+
+    /// How many entries of the view lie at or before `position`, as `View::marked` counts, where that is easily known.
+    fn ordinal(&self, view: ViewId, position: i64) -> Option<u64> {
+        let view = self.interest.view(view);
+        if position < view.floor {
+            return None;
+        }
+        if view.topics.len() <= MERGE_TOPICS_MAX {
+            let held = view
+                .topics
+                .iter()
+                .map(|&topic| self.log.topic_entries_upto(topic, position) as u64);
+            return Some(view.left + held.sum::<u64>());
+        }
+        let nothing_held = self.log.first_after(0).is_none_or(|held| held > position);
+        if nothing_held {
+            Some(view.left)
+        } else {
+            view.marked(position)
+        }
     }
 
     /// Looks for the entries and, if there are any or there is no more to look at, answers.
@@ -322,6 +348,9 @@ impl<L: Log> Hub<L> {
                 end: reached,
                 joined: reached == cursor,
             };
+            if plan.what == What::History && !head.joined {
+                self.mark(view, plan.after, head.end, found.len());
+            }
             self.answer(id, &head, &found);
             Step::Done
         };
@@ -354,6 +383,15 @@ impl<L: Log> Hub<L> {
             self.newest.read(scope, after, upto, scan, &mut visit)
         } else {
             self.log.read(scope, after, upto, scan, &mut visit)
+        }
+    }
+
+    /// The reader now stands at `end`, so many entries behind `after`.
+    fn mark(&mut self, view: ViewId, after: i64, end: i64, entries: usize) {
+        if let Some(ordinal) = self.ordinal(view, after) {
+            self.interest
+                .view_mut(view)
+                .mark(end, ordinal + entries as u64);
         }
     }
 

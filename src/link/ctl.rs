@@ -38,7 +38,7 @@ pub enum Answer {
     Done(String),
     /// It is not being done: why, in words.
     Refused(String),
-    /// To `Status`: the object that `/status` has, without `slowest`.
+    /// To `Status`: the object that `/status` has.
     Status(Box<RawValue>),
     /// To `Slow`, the furthest behind first.
     Slow(Vec<SlowOf>),

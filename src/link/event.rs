@@ -302,3 +302,5 @@ fn take_refusal<'a>(body: &mut Body<'a>) -> Result<Refusal<'a>, LinkError> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod told;

@@ -114,7 +114,10 @@ impl LinkReader {
             (self.start, self.end) = (0, 0);
         }
         // The last one only counts when the caller has not taken all frames: then too there is space.
-        let wanted = self.frame_under_way().max(self.space).max(self.pending() + 1);
+        let wanted = self
+            .frame_under_way()
+            .max(self.space)
+            .max(self.pending() + 1);
         if self.buffer.len() - self.start < wanted || self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);

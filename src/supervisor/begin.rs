@@ -11,10 +11,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
 use super::node::Node;
-use super::run_dir::{RunDir, RunDirError, names};
+use super::run_dir::{RunDir, RunDirError};
 use super::sockets::{self, SocketError};
 use super::spawn::{self, Kit};
 use crate::config::{Resolved, RunDir as Chosen};
+use crate::link::paths;
 use crate::telemetry::scoreboard::Scoreboard;
 
 /// Why a node cannot begin.
@@ -81,8 +82,8 @@ fn take(resolved: Resolved, taken: &mut Option<RunDir>) -> Result<Node, BeginErr
     if let Some(admin) = &admin {
         config.admin = Some(admin.local_addr().map_err(machine("admin"))?);
     }
-    let hub = sockets::unix(&names::hub(&config.run_dir))?;
-    let ctl = sockets::unix(&names::ctl(&config.run_dir))?;
+    let hub = sockets::unix(&paths::hub(&config.run_dir))?;
+    let ctl = sockets::unix(&paths::ctl(&config.run_dir))?;
     let (scoreboard, board_fd) = Scoreboard::create().map_err(machine("no shared memory"))?;
     let lock = taken
         .as_ref()
@@ -154,7 +155,7 @@ mod tests {
             config.run_dir,
             base.path().join(format!("pubsub-{}", config.listen.port()))
         );
-        assert!(names::ctl(&config.run_dir).exists() && names::hub(&config.run_dir).exists());
+        assert!(paths::ctl(&config.run_dir).exists() && paths::hub(&config.run_dir).exists());
         begun.run_dir.clear();
         assert_eq!(base.path().read_dir().unwrap().count(), 0);
     }
@@ -196,7 +197,7 @@ mod tests {
             "{line}"
         );
         assert!(
-            names::ctl(&first.node.config.run_dir).exists(),
+            paths::ctl(&first.node.config.run_dir).exists(),
             "the refused one took nothing away"
         );
     }

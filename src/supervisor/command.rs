@@ -99,6 +99,7 @@ fn node(named: Option<&Path>, here: &Surroundings) -> Result<PathBuf, CtlError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::paths;
     use std::os::unix::net::UnixListener;
 
     fn here(base: &Path) -> Surroundings {
@@ -112,7 +113,7 @@ mod tests {
     fn run_dir_of(base: &Path, port: u16) -> (PathBuf, UnixListener) {
         let dir = base.join(format!("pubsub-{port}"));
         std::fs::create_dir(&dir).unwrap();
-        let listener = UnixListener::bind(run_dir::names::ctl(&dir)).unwrap();
+        let listener = UnixListener::bind(paths::ctl(&dir)).unwrap();
         (dir, listener)
     }
 

@@ -17,9 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
-use super::run_dir::names;
 use crate::link::control::{LINE_BYTES, split};
 use crate::link::ctl::{Answer, Ask};
+use crate::link::paths;
 
 /// Connections to the control socket at once.
 pub const ASKERS_MAX: usize = 16;
@@ -94,7 +94,7 @@ pub struct Client {
 impl Client {
     /// Connects to the node of this run dir.
     pub fn connect(run_dir: &Path) -> io::Result<Self> {
-        let stream = StdUnixStream::connect(names::ctl(run_dir))?;
+        let stream = StdUnixStream::connect(paths::ctl(run_dir))?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
         Ok(Self {
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn questions_are_answered_in_order_and_nonsense_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let listener = super::super::sockets::unix(&names::ctl(dir.path())).unwrap();
+        let listener = super::super::sockets::unix(&paths::ctl(dir.path())).unwrap();
         let path = dir.path().to_owned();
         let (got, has_got) = oneshot::channel();
         let client = std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 //! The supervisor: binds, starts the other processes, keeps every place filled, takes commands. No data passes through it.
 //!
 //! In reading order:
-//! - [`node`]: the driver: processes, pipes, signals
+//! - [`node`]: the driver; [`process`] is one process, [`signals`] are what it hears
 //! - [`tree`]: what is to run, as a pure state machine; [`restart`] is its patience
 //! - [`begin`]: everything that can be refused, before a process is started
 //! - [`run_dir`] and [`sockets`]: what a node takes of the machine
@@ -14,10 +14,12 @@ pub mod command;
 pub mod ctl;
 pub mod inherit;
 pub mod node;
+pub mod process;
 pub mod questions;
 pub mod restart;
 pub mod run_dir;
 pub mod show;
+pub mod signals;
 pub mod sockets;
 pub mod spawn;
 pub mod tree;

@@ -1,36 +1,36 @@
 //! The supervisor of one node: the driver of [`tree`](super::tree).
 //!
-//! Owns the processes, their control pipes, the signals and the control socket, and carries out what the tree decides. Must not
-//! contain: decisions about processes (`tree`), data of clients (none ever comes here). Driven by `main`.
+//! Owns the processes, the signals and the control socket, and carries out what the tree decides. Must not contain: decisions about
+//! processes (`tree`), data of clients (none ever comes here). Driven by `main`.
 //!
-//! Laws: everything that can be refused is refused before a process is started, and cleared away again; from then on no single
-//! process, asker or signal makes the supervisor wait.
+//! Law: no single process, asker or signal makes the supervisor wait.
 
 use std::collections::HashMap;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::process::ExitStatus;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::ctl::{self, Asked};
+use super::process::{Event, Process};
 use super::questions::Questions;
-use super::spawn::{self, Kit};
+use super::signals::{Signals, Wish};
+use super::spawn::Kit;
 use super::tree::{Action, Outcome, Plan, Role, Tree};
 use super::watch::{Seen, Watch};
 use crate::clock;
 use crate::config::Config;
-use crate::link::control::{self, Order, Report, SLOW_MAX, Sender};
+use crate::link::control::{Order, Report, SLOW_MAX};
 use crate::link::ctl::{Answer, Ask, SlowOf};
 use crate::telemetry::scoreboard::{SLOTS, Scoreboard, State};
-use crate::telemetry::status::Status;
+use crate::telemetry::status::{SLOWEST, Status};
 
-/// Messages of all processes that wait to be looked at; a process that says more waits.
+/// Events of all processes that wait to be looked at; a process that says more waits.
 const EVENTS: usize = 256;
 /// How often the workers' heartbeats are looked at.
 const WATCH: Duration = Duration::from_secs(1);
@@ -45,20 +45,7 @@ pub struct Node {
     /// The node's scoreboard.
     pub scoreboard: Scoreboard,
     /// The control socket.
-    pub ctl: std::os::unix::net::UnixListener,
-}
-
-enum Event {
-    Exited(Role, u32, io::Result<ExitStatus>),
-    Reported(Role, u32, Report),
-}
-
-struct Process {
-    pid: u32,
-    generation: u32,
-    /// Names this very process, also when its number is used again.
-    handle: OwnedFd,
-    orders: Sender<Order>,
+    pub ctl: UnixListener,
 }
 
 struct Driver {
@@ -67,18 +54,19 @@ struct Driver {
     board: Scoreboard,
     tree: Tree,
     processes: HashMap<Role, Process>,
-    questions: Questions<oneshot::Sender<Answer>>,
+    questions: Questions<Asker>,
     watch: Watch,
     events: mpsc::Sender<Event>,
     /// Last state written for each role: a worker may overwrite its own.
     shown: HashMap<Role, State>,
 }
 
-struct Signals {
-    terminate: SignalStream,
-    interrupt: SignalStream,
-    hang_up: SignalStream,
-    roll: SignalStream,
+/// What becomes of the slowest subscriptions once the workers have told them.
+enum Asker {
+    /// They are the answer.
+    Slow(oneshot::Sender<Answer>),
+    /// They are a part of it.
+    Status(oneshot::Sender<Answer>),
 }
 
 impl Node {
@@ -92,9 +80,10 @@ impl Node {
                 error!(%error, "the control socket is gone");
             }
         });
+        let (workers, admin) = (self.config.workers, self.kit.admin.is_some());
         let plan = Plan {
-            workers: self.config.workers,
-            admin: self.kit.admin.is_some(),
+            workers,
+            admin,
             drain_ms: self.config.drain_ms,
         };
         let mut driver = Driver {
@@ -117,7 +106,7 @@ impl Node {
             tokio::select! {
                 Some(event) = happened.recv() => driver.on_event(event),
                 Some(asked) = asked.recv() => driver.on_asked(asked),
-                stop = signals.next() => if stop == Some(()) { driver.tree.handle_stop(clock::mono_ns()) },
+                wish = signals.next() => driver.on_wish(wish),
                 () = until(driver.poll_timeout()) => driver.on_time(),
                 _ = watch.tick() => driver.look(),
             }
@@ -129,36 +118,9 @@ impl Node {
 async fn until(deadline: Option<u64>) {
     match deadline {
         Some(at) => {
-            tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::mono_ns()))).await
+            tokio::time::sleep(Duration::from_nanos(at.saturating_sub(clock::mono_ns()))).await;
         }
         None => std::future::pending().await,
-    }
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            roll: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    /// The next signal; `Some` when it asks to stop.
-    async fn next(&mut self) -> Option<()> {
-        tokio::select! {
-            _ = self.terminate.recv() => { info!("SIGTERM: stopping"); Some(()) }
-            _ = self.interrupt.recv() => { info!("SIGINT: stopping"); Some(()) }
-            _ = self.hang_up.recv() => {
-                warn!("SIGHUP: no setting of this build can be reloaded while it runs; the node goes on as it is");
-                None
-            }
-            _ = self.roll.recv() => {
-                warn!("SIGUSR2: this build cannot roll its workers yet; the node goes on as it is");
-                None
-            }
-        }
     }
 }
 
@@ -168,7 +130,7 @@ impl Driver {
         node.supervisor_pid.store(std::process::id(), Relaxed);
         node.started_wall_us.store(clock::wall_us(), Relaxed);
         let (listen, workers) = (self.config.listen, self.config.workers);
-        info!(%listen, workers, node = %self.config.node, "starting");
+        info!(%listen, workers, node = %self.config.node, run_dir = %self.config.run_dir.display(), "starting");
     }
 
     /// Does all that the tree decided; its end, when it has come.
@@ -190,63 +152,26 @@ impl Driver {
     }
 
     fn spawn(&mut self, role: Role, generation: u32) {
-        match self.try_spawn(role, generation) {
+        match Process::start(&self.kit, role, generation, &self.events) {
             Ok(process) => {
-                info!(role = %Named(role), pid = process.pid, "started");
+                info!(%role, pid = process.pid, "process started");
                 self.pid(role).store(process.pid, Relaxed);
                 self.processes.insert(role, process);
             }
             Err(error) => {
-                error!(role = %Named(role), %error, "cannot be started");
+                error!(%role, %error, "process cannot be started");
                 self.tree.handle_exit(clock::mono_ns(), role, generation);
             }
         }
-    }
-
-    fn try_spawn(&mut self, role: Role, generation: u32) -> io::Result<Process> {
-        let (command, ours) = spawn::command(&self.kit, role, generation)?;
-        let mut child = tokio::process::Command::from(command).spawn()?;
-        let pid = child.id().ok_or(io::ErrorKind::NotFound)?;
-        let number = Pid::from_raw(pid as i32).ok_or(io::ErrorKind::NotFound)?;
-        let handle = pidfd_open(number, PidfdFlags::empty());
-        // A process that could not be killed later is not to be had.
-        let handle = handle.inspect_err(|_| drop(child.start_kill()))?;
-        let (orders, mut reports) = control::open::<Order, Report>(ours)?;
-        let (exits, said) = (self.events.clone(), self.events.clone());
-        tokio::spawn(async move {
-            let status = child.wait().await;
-            let _ = exits.send(Event::Exited(role, generation, status)).await;
-        });
-        tokio::spawn(async move {
-            loop {
-                let event = match reports.recv().await {
-                    Ok(Some(report)) => Event::Reported(role, generation, report),
-                    Ok(None) => return,
-                    Err(error) => {
-                        warn!(role = %Named(role), %error, "said something that is no report");
-                        continue;
-                    }
-                };
-                if said.send(event).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Process {
-            pid,
-            generation,
-            handle,
-            orders,
-        })
     }
 
     fn order(&mut self, role: Role, order: &Order) {
         let Some(process) = self.processes.get_mut(&role) else {
             return;
         };
-        if let Err(error) = process.orders.try_send(order) {
+        if let Err(error) = process.order(order) {
             // It is dying or hangs: its end or its deadline comes next.
-            warn!(role = %Named(role), %error, "cannot be told {order:?}");
+            warn!(%role, pid = process.pid, %error, ?order, "process cannot be told");
         }
     }
 
@@ -254,9 +179,9 @@ impl Driver {
         let Some(process) = self.processes.get(&role) else {
             return;
         };
-        warn!(role = %Named(role), pid = process.pid, "did not do as it was told in time: killed");
-        if let Err(error) = pidfd_send_signal(&process.handle, Signal::KILL) {
-            error!(role = %Named(role), pid = process.pid, %error, "cannot be killed");
+        warn!(%role, pid = process.pid, "process did not do as it was told in time: killed");
+        if let Err(error) = process.kill() {
+            error!(%role, pid = process.pid, %error, "process cannot be killed");
         }
     }
 
@@ -272,12 +197,11 @@ impl Driver {
             std::process::id(),
         );
         let mut stdout = io::stdout().lock();
+        let line = format!("ready listen={listen} admin={admin} workers={workers} pid={pid}\n");
         // Whoever started the node may have closed its end: the node serves all the same.
-        let _ = writeln!(
-            stdout,
-            "ready listen={listen} admin={admin} workers={workers} pid={pid}"
-        )
-        .and_then(|()| stdout.flush());
+        let _ = stdout
+            .write_all(line.as_bytes())
+            .and_then(|()| stdout.flush());
         info!("ready");
     }
 
@@ -285,26 +209,28 @@ impl Driver {
         let now = clock::mono_ns();
         match event {
             Event::Reported(role, generation, Report::Ready) => {
-                self.tree.handle_ready(now, role, generation)
+                self.tree.handle_ready(now, role, generation);
             }
-            Event::Reported(role, _, Report::Drained) => info!(role = %Named(role), "drained"),
+            Event::Reported(role, _, Report::Drained) => info!(%role, "drained"),
             Event::Reported(Role::Worker(slot), _, Report::Slow { id, rows }) => {
                 self.questions.handle_answer(slot, id, rows);
                 self.answer();
             }
             Event::Reported(role, _, Report::Slow { .. }) => {
-                warn!(role = %Named(role), "answered what it was not asked")
+                warn!(%role, "answered what it was not asked");
             }
             Event::Exited(role, generation, status) => self.on_exit(now, role, generation, status),
         }
     }
 
     fn on_exit(&mut self, now: u64, role: Role, generation: u32, status: io::Result<ExitStatus>) {
-        if self
+        let present = |process: &Process| process.generation == generation;
+        let pid = self
             .processes
             .get(&role)
-            .is_some_and(|process| process.generation == generation)
-        {
+            .filter(|process| present(process))
+            .map(|process| process.pid);
+        if pid.is_some() {
             self.processes.remove(&role);
             self.pid(role).store(0, Relaxed);
             match role {
@@ -314,10 +240,13 @@ impl Driver {
             }
         }
         self.tree.handle_exit(now, role, generation);
-        let (how, next) = (Ended(status), self.tree.look(role).state.as_str());
-        match &how.0 {
-            Ok(status) if status.success() => info!(role = %Named(role), next, "{how}"),
-            _ => warn!(role = %Named(role), next, "{how}"),
+        let next = self.tree.look(role).state.as_str();
+        match status {
+            Ok(how) if how.success() => info!(%role, pid, %how, next, "process ended"),
+            Ok(how) => warn!(%role, pid, %how, next, "process ended"),
+            Err(error) => {
+                error!(%role, pid, %error, next, "process ended and cannot be waited for");
+            }
         }
         if let Role::Worker(slot) = role {
             self.questions.handle_gone(slot);
@@ -325,11 +254,19 @@ impl Driver {
         }
     }
 
+    fn on_wish(&mut self, wish: Wish) {
+        if wish == Wish::Stop {
+            self.tree.handle_stop(clock::mono_ns());
+        }
+    }
+
     fn on_asked(&mut self, (ask, reply): Asked) {
         let now = clock::mono_ns();
         let answer = match ask {
-            Ask::Status => self.status(),
-            Ask::Slow { n } => return self.ask_slow(now, n.clamp(1, SLOW_MAX), reply),
+            Ask::Status => return self.ask_workers(now, SLOWEST, Asker::Status(reply)),
+            Ask::Slow { n } => {
+                return self.ask_workers(now, n.clamp(1, SLOW_MAX), Asker::Slow(reply));
+            }
             Ask::Stop => {
                 info!("ctl: stopping");
                 self.tree.handle_stop(now);
@@ -355,28 +292,24 @@ impl Driver {
                 )
             }
         };
+        // An asker that has gone needs no answer, here and below.
         let _ = reply.send(answer);
     }
 
-    fn status(&self) -> Answer {
-        let status = Status::read(clock::now(), &self.board, &self.config);
-        match serde_json::value::to_raw_value(&status) {
-            Ok(status) => Answer::Status(status),
-            Err(error) => Answer::Refused(error.to_string()),
-        }
-    }
-
-    fn ask_slow(&mut self, now: u64, n: usize, reply: oneshot::Sender<Answer>) {
+    /// Asks the workers that can answer for their slowest subscriptions.
+    fn ask_workers(&mut self, now: u64, n: usize, asker: Asker) {
         let up = |role: Role| match role {
             Role::Worker(slot) if self.tree.look(role).state == State::Up => Some(slot),
             _ => None,
         };
         let workers: Vec<u32> = self.tree.roles().filter_map(up).collect();
-        match self.questions.try_ask(now, reply, n, workers.clone()) {
-            Ok(id) => workers
-                .into_iter()
-                .for_each(|slot| self.order(Role::Worker(slot), &Order::Slow { id, n })),
-            Err(reply) => {
+        match self.questions.try_ask(now, asker, n, workers.clone()) {
+            Ok(id) => {
+                for slot in workers {
+                    self.order(Role::Worker(slot), &Order::Slow { id, n });
+                }
+            }
+            Err(Asker::Slow(reply) | Asker::Status(reply)) => {
                 let _ = reply.send(Answer::Refused(
                     "too many ask at once: try again".to_owned(),
                 ));
@@ -385,10 +318,24 @@ impl Driver {
         self.answer();
     }
 
+    /// Passes on what the workers have told.
     fn answer(&mut self) {
-        while let Some((reply, rows)) = self.questions.poll_answered(clock::mono_ns()) {
-            let rows: Vec<SlowOf> = rows;
-            let _ = reply.send(Answer::Slow(rows));
+        while let Some((asker, rows)) = self.questions.poll_answered(clock::mono_ns()) {
+            let _ = match asker {
+                Asker::Slow(reply) => reply.send(Answer::Slow(rows)),
+                Asker::Status(reply) => reply.send(self.status(rows)),
+            };
+        }
+    }
+
+    fn status(&self, slowest: Vec<SlowOf>) -> Answer {
+        let status = Status {
+            slowest: Some(slowest),
+            ..Status::read(clock::now(), &self.board, &self.config)
+        };
+        match serde_json::value::to_raw_value(&status) {
+            Ok(status) => Answer::Status(status),
+            Err(error) => Answer::Refused(error.to_string()),
         }
     }
 
@@ -408,15 +355,13 @@ impl Driver {
     fn look(&mut self) {
         let now = clock::now();
         for slot in 0..self.tree.worker_slots() {
-            match self.watch.handle_look(now, slot, self.board.worker(slot)) {
+            let worker = self.board.worker(slot);
+            let (role, pid) = (Role::Worker(slot), worker.pid.load(Relaxed));
+            match self.watch.handle_look(now, slot, worker) {
                 Some(Seen::Blocked(ms)) => {
-                    let pid = self.board.worker(slot).pid.load(Relaxed);
-                    warn!(
-                        worker = slot,
-                        pid, ms, "its loop does not come round: blocked or stopped"
-                    );
+                    warn!(%role, pid, ms, "loop does not come round: blocked or stopped");
                 }
-                Some(Seen::Back) => info!(worker = slot, "its loop comes round again"),
+                Some(Seen::Back) => info!(%role, pid, "loop comes round again"),
                 None => {}
             }
         }
@@ -428,8 +373,7 @@ impl Driver {
         node.workers.store(self.tree.worker_slots(), Relaxed);
         node.workers_ever
             .fetch_max(self.tree.worker_slots(), Relaxed);
-        let roles: Vec<Role> = self.tree.roles().collect();
-        for role in roles {
+        for role in self.tree.roles() {
             let look = self.tree.look(role);
             let (state, restarts) = match role {
                 Role::Hub => (&self.board.hub().state, &self.board.hub().restarts),
@@ -446,36 +390,11 @@ impl Driver {
         }
     }
 
-    fn pid(&self, role: Role) -> &std::sync::atomic::AtomicU32 {
+    fn pid(&self, role: Role) -> &AtomicU32 {
         match role {
             Role::Hub => &self.board.hub().pid,
             Role::Admin => &self.board.admin().pid,
             Role::Worker(slot) => &self.board.worker(slot).pid,
-        }
-    }
-}
-
-/// A role's name for people.
-struct Named(Role);
-
-impl std::fmt::Display for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Role::Hub => f.write_str("hub"),
-            Role::Admin => f.write_str("admin"),
-            Role::Worker(slot) => write!(f, "worker {slot}"),
-        }
-    }
-}
-
-/// How a process ended, for people.
-struct Ended(io::Result<ExitStatus>);
-
-impl std::fmt::Display for Ended {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Ok(status) => write!(f, "ended: {status}"),
-            Err(error) => write!(f, "ended, and cannot be waited for: {error}"),
         }
     }
 }

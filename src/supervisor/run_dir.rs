@@ -18,6 +18,8 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 use thiserror::Error;
 
+use crate::link::paths;
+
 /// Others may look, but not write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// So often a lock is tried that its last owner clears away at the same moment.
@@ -60,31 +62,24 @@ pub enum RunDirError {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    made: Made,
     lock: File,
     roles: File,
 }
 
-/// The names in a run dir.
-pub mod names {
-    use std::path::{Path, PathBuf};
+/// Whose the dir is to remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    ByUs,
+    Before,
+}
 
-    /// Where `ctl` talks to the supervisor.
-    pub fn ctl(dir: &Path) -> PathBuf {
-        dir.join("ctl.sock")
-    }
+fn lock_path(dir: &Path) -> PathBuf {
+    dir.join("lock")
+}
 
-    /// Where workers reach the hub.
-    pub fn hub(dir: &Path) -> PathBuf {
-        dir.join("hub.sock")
-    }
-
-    pub(super) fn lock(dir: &Path) -> PathBuf {
-        dir.join("lock")
-    }
-
-    pub(super) fn roles(dir: &Path) -> PathBuf {
-        dir.join("roles.lock")
-    }
+fn roles_path(dir: &Path) -> PathBuf {
+    dir.join("roles.lock")
 }
 
 impl RunDir {
@@ -94,17 +89,17 @@ impl RunDir {
             path: path.to_owned(),
             why: error.to_string(),
         };
-        make(path)?;
-        let Some(mut lock) = hold(&names::lock(path)).map_err(unusable)? else {
+        let made = make(path)?;
+        let Some(mut lock) = hold(&lock_path(path)).map_err(unusable)? else {
             return Err(RunDirError::Taken {
                 path: path.to_owned(),
-                pid: content(&names::lock(path)),
+                pid: content(&lock_path(path)),
             });
         };
-        let Some(roles) = hold(&names::roles(path)).map_err(unusable)? else {
+        let Some(roles) = hold(&roles_path(path)).map_err(unusable)? else {
             return Err(RunDirError::Orphans {
                 path: path.to_owned(),
-                pids: holders(&names::roles(path)),
+                pids: holders(&roles_path(path)),
             });
         };
         let note = lock
@@ -112,7 +107,7 @@ impl RunDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()));
         note.map_err(unusable)?;
-        for left_behind in [names::ctl(path), names::hub(path)] {
+        for left_behind in [paths::ctl(path), paths::hub(path)] {
             match fs::remove_file(left_behind) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(unusable(error));
@@ -122,6 +117,7 @@ impl RunDir {
         }
         Ok(Self {
             path: path.to_owned(),
+            made,
             lock,
             roles,
         })
@@ -139,11 +135,13 @@ impl RunDir {
 
     /// Clears the dir away, as far as nothing else is in it. Whoever waits for a lock sees that its file is gone and begins anew.
     pub fn clear(self) {
-        for name in [names::ctl, names::hub, names::roles, names::lock] {
+        for name in [paths::ctl, paths::hub, roles_path, lock_path] {
             // What cannot be removed is only litter.
             let _ = fs::remove_file(name(&self.path));
         }
-        let _ = fs::remove_dir(&self.path);
+        if self.made == Made::ByUs {
+            let _ = fs::remove_dir(&self.path);
+        }
         drop(self.lock);
     }
 }
@@ -153,16 +151,21 @@ pub fn living(base: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
     let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pubsub-"));
     let mut dirs: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
-    dirs.retain(|dir| UnixStream::connect(names::ctl(dir)).is_ok());
+    dirs.retain(|dir| UnixStream::connect(paths::ctl(dir)).is_ok());
     dirs.sort();
     dirs
 }
 
 /// Makes the dir, or sees that the one that is there is ours.
-fn make(path: &Path) -> Result<(), RunDirError> {
+fn make(path: &Path) -> Result<Made, RunDirError> {
     let unusable = |why: String| RunDirError::Unusable {
         path: path.to_owned(),
         why,
+    };
+    let made = if path.exists() {
+        Made::Before
+    } else {
+        Made::ByUs
     };
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
         return Err(unusable(error.to_string()));
@@ -181,7 +184,7 @@ fn make(path: &Path) -> Result<(), RunDirError> {
             found.mode() & 0o777
         )));
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Opens and locks a file; `None` when somebody else holds it. The descriptor is not inherited by accident.
@@ -270,9 +273,16 @@ mod tests {
         let path = base.path().join("a/pubsub-1");
         let taken = RunDir::take(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(content(&names::lock(&path)), std::process::id().to_string());
+        assert_eq!(content(&lock_path(&path)), std::process::id().to_string());
         taken.clear();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_dir_that_was_there_before_stays_and_is_left_empty() {
+        let base = tempdir().unwrap();
+        RunDir::take(base.path()).unwrap().clear();
+        assert_eq!(base.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]
@@ -309,9 +319,9 @@ mod tests {
         let base = tempdir().unwrap();
         let path = base.path().join("r");
         drop(RunDir::take(&path).unwrap());
-        drop(std::os::unix::net::UnixListener::bind(names::ctl(&path)).unwrap());
+        drop(std::os::unix::net::UnixListener::bind(paths::ctl(&path)).unwrap());
         let taken = RunDir::take(&path).unwrap();
-        assert!(!names::ctl(taken.path()).exists());
+        assert!(!paths::ctl(taken.path()).exists());
     }
 
     #[test]
@@ -335,7 +345,7 @@ mod tests {
         let base = tempdir().unwrap();
         let path = base.path().join("r");
         fs::create_dir(&path).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", names::lock(&path)).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", lock_path(&path)).unwrap();
         assert!(refusal(&path).contains("cannot be used"));
     }
 
@@ -350,9 +360,9 @@ mod tests {
         for dir in [&live, &dead, &other] {
             fs::create_dir(dir).unwrap();
         }
-        let _live = std::os::unix::net::UnixListener::bind(names::ctl(&live)).unwrap();
-        let _other = std::os::unix::net::UnixListener::bind(names::ctl(&other)).unwrap();
-        drop(std::os::unix::net::UnixListener::bind(names::ctl(&dead)).unwrap());
+        let _live = std::os::unix::net::UnixListener::bind(paths::ctl(&live)).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(paths::ctl(&other)).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(paths::ctl(&dead)).unwrap());
         assert_eq!(living(base.path()), [live]);
     }
 }

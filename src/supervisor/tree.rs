@@ -11,6 +11,7 @@
 //! has been killed when the drain window and two graces are over.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::restart::{Again, Policy, Restarts};
 use crate::link::control::{DrainReason, Order};
@@ -33,6 +34,16 @@ pub enum Role {
     Admin,
     /// Holds clients' connections.
     Worker(u32),
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hub => f.write_str("hub"),
+            Self::Admin => f.write_str("admin"),
+            Self::Worker(slot) => write!(f, "worker {slot}"),
+        }
+    }
 }
 
 /// What the driver is to do, in order.
@@ -263,7 +274,7 @@ impl Tree {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.places().filter_map(|place| place.deadline()).min()
+        self.places().filter_map(Place::deadline).min()
     }
 
     /// Worker places that are in use: those wanted, and beyond them those that still have a process.

@@ -5,8 +5,10 @@
 //! - [`process`]: what the kernel says of a process
 //! - [`quantile`]: percentiles of the histograms
 //! - [`status`]: all of it as one object for people
+//! - [`names`]: every metric's name
 //! - [`logging`]: log lines
 pub mod logging;
+pub mod names;
 pub mod process;
 pub mod quantile;
 pub mod scoreboard;

@@ -21,6 +21,9 @@ use crate::link::ctl::SlowOf;
 /// A worker whose loop has not come round for this long is named.
 pub const BLOCKED_NS: u64 = 500_000_000;
 
+/// Rows of `slowest`.
+pub const SLOWEST: usize = 10;
+
 /// The whole object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
@@ -48,8 +51,7 @@ pub struct Status {
     pub workers: Vec<Worker>,
     /// Topics known to the hub.
     pub topics: u64,
-    /// The subscriptions furthest behind; `None` when nobody could be asked.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// The subscriptions furthest behind; null when nobody could be asked.
     pub slowest: Option<Vec<SlowOf>>,
 }
 

@@ -7,7 +7,6 @@
 //! an arrival; the gate decides who accepts, and an accept that finds nothing any more is the normal end of a round.
 use super::front::{Front, Room};
 use super::gate::{self, Accepts, Decision, Seen};
-use super::upgrade;
 use super::watched::Watched;
 use crate::clock;
 use crate::telemetry::scoreboard::{State, WorkerSlot};
@@ -16,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::SockRef;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -116,13 +115,13 @@ fn look(front: &Rc<Front>, listener: &Watched, pending_ns: u64) -> Looked {
             Looked::Empty
         };
     }
-    if front.room(now_ns) == Room::None {
+    if front.room() == Room::None {
         return Looked::NoRoom;
     }
     match acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
         Ok((fd, Some(address))) => {
             if let Ok(address) = SocketAddr::try_from(address) {
-                upgrade::begin(front, TcpStream::from(fd), address.ip(), now_ns);
+                front.arrive(fd, address.ip(), now_ns);
             }
             Looked::Took
         }

@@ -1,8 +1,8 @@
-//! What accepting, handshakes and the loop share: who is in, who may come in, and who has come in.
+//! What accepting and the loop share: who is in, who may come in, and who has come.
 //!
-//! Owns the seats (each connection has one from `accept` to its end), the counts by address, the handshakes under way and the
-//! connections that are ready for a session. Must not contain: sockets' reading or writing. Driven by `accept`, `upgrade`, `echo`
-//! and the loop, all on one thread.
+//! Owns the seats (each connection has one from `accept` to its end), the counts by address, and the connections that have arrived
+//! and wait for the loop. Must not contain: sockets' reading or writing. Driven by `accept` on one side and the loop on the other,
+//! both on one thread.
 //!
 //! Law: a seat is taken at `accept` and given back when it is dropped, wherever that is, so counts cannot drift.
 use super::http::{Echo, Service};
@@ -13,23 +13,18 @@ use pubsub_stream::Peer;
 use rustix::process::{Resource, getrlimit};
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
-use tokio::task::AbortHandle;
-
-/// A handshake this old gives way when there is no room for another one. Honest ones are done in a round trip; those that hold a
-/// place on purpose are the oldest.
-const PATIENCE_NS: u64 = 1_000_000_000;
 
 /// Files a worker has open besides its connections, with room to spare.
 const OTHER_FILES: u64 = 64;
 
-/// Shared by all that happens before a connection has a session.
+/// Shared by all that happens at the door.
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) config: Rc<Config>,
@@ -40,31 +35,27 @@ pub(super) struct Front {
     connections_max: u64,
     service: Cell<Service>,
     addresses: RefCell<Addresses>,
-    handshakes: RefCell<Handshakes>,
-    opened: RefCell<Opened>,
+    /// Handshakes under way.
+    handshakes: Cell<usize>,
+    inbox: RefCell<Inbox>,
 }
 
-/// A connection whose handshake is done.
+/// A connection just accepted.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct Arrival {
     pub(super) fd: OwnedFd,
+    pub(super) address: IpAddr,
     pub(super) seat: Seat,
-    pub(super) peer: Peer,
-    /// What had arrived behind the request.
-    pub(super) bytes: Vec<u8>,
+    pub(super) underway: Underway,
+    /// There is no room for it: it is told so, whatever it asks for.
+    pub(super) refusing: Option<Service>,
+    pub(super) since_ns: u64,
 }
 
 #[derive(Debug, Default)]
-struct Opened {
-    waiting: VecDeque<Newcomer>,
+struct Inbox {
+    waiting: VecDeque<Arrival>,
     waker: Option<Waker>,
-}
-
-#[derive(Debug, Default)]
-struct Handshakes {
-    next: u64,
-    /// By age.
-    running: BTreeMap<u64, (u64, AbortHandle)>,
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +75,6 @@ pub(super) struct Seat {
 #[derive(Debug)]
 pub(super) struct Underway {
     front: Rc<Front>,
-    id: u64,
 }
 
 /// Whether there is room for one more handshake.
@@ -107,8 +97,8 @@ impl Front {
             connections_max,
             service: Cell::new(Service::Open),
             addresses: RefCell::default(),
-            handshakes: RefCell::default(),
-            opened: RefCell::default(),
+            handshakes: Cell::new(0),
+            inbox: RefCell::default(),
         })
     }
 
@@ -161,8 +151,29 @@ impl Front {
         Peer { may_publish }
     }
 
-    /// Takes a seat for a connection just accepted, also when that is one too many: then it is told so.
-    pub(super) fn seat(self: &Rc<Self>, address: IpAddr) -> (Seat, Option<Service>) {
+    /// Takes a connection just accepted in, also when that is one too many: then it is told so.
+    pub(super) fn arrive(self: &Rc<Self>, fd: OwnedFd, address: IpAddr, now_ns: u64) {
+        let address = address.to_canonical();
+        let (seat, refusing) = self.seat(address);
+        self.handshakes.set(self.handshakes.get() + 1);
+        let underway = Underway {
+            front: Rc::clone(self),
+        };
+        let mut inbox = self.inbox.borrow_mut();
+        inbox.waiting.push_back(Arrival {
+            fd,
+            address,
+            seat,
+            underway,
+            refusing,
+            since_ns: now_ns,
+        });
+        if let Some(waker) = inbox.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn seat(self: &Rc<Self>, address: IpAddr) -> (Seat, Option<Service>) {
         let limits = &self.config.worker;
         let connections = self.slot().connections.fetch_add(1, Relaxed) + 1;
         self.slot().accepted_total.fetch_add(1, Relaxed);
@@ -183,10 +194,8 @@ impl Front {
             front: Rc::clone(self),
             address,
         };
-        (
-            seat,
-            refusing.map(|(text, why)| Service::Refusing { text, why }),
-        )
+        let refusing = refusing.map(|(text, why)| Service::Refusing { text, why });
+        (seat, refusing)
     }
 
     fn node_connections(&self) -> u64 {
@@ -195,77 +204,37 @@ impl Front {
             .sum()
     }
 
-    /// Makes room for one more handshake if it can.
-    pub(super) fn room(&self, now_ns: u64) -> Room {
-        let limit = self.config.worker.handshakes as usize;
-        let running = &mut self.handshakes.borrow_mut().running;
-        if running.len() < limit {
-            return Room::Free;
-        }
-        match running.first_entry() {
-            Some(oldest) if now_ns.saturating_sub(oldest.get().0) >= PATIENCE_NS => {
-                // The task ends, and lets go of its seat, when the runtime comes to it.
-                oldest.remove().1.abort();
-                self.count(Rejected::HandshakeFull);
-                Room::Free
-            }
-            _ => Room::None,
+    /// Whether there is room for one more handshake.
+    pub(super) fn room(&self) -> Room {
+        if self.handshakes.get() < self.config.worker.handshakes as usize {
+            Room::Free
+        } else {
+            Room::None
         }
     }
 
-    /// A place for a handshake that is about to begin.
-    pub(super) fn begin(self: &Rc<Self>) -> Underway {
-        let mut handshakes = self.handshakes.borrow_mut();
-        handshakes.next += 1;
-        Underway {
-            front: Rc::clone(self),
-            id: handshakes.next,
-        }
-    }
-
-    /// Remembers how to end a handshake that holds the place `id`.
-    pub(super) fn running(&self, id: u64, now_ns: u64, task: AbortHandle) {
-        let mut handshakes = self.handshakes.borrow_mut();
-        handshakes.running.insert(id, (now_ns, task));
-    }
-
-    /// Hands a connection over to the loop.
-    pub(super) fn open(&self, newcomer: Newcomer) {
-        let mut opened = self.opened.borrow_mut();
-        opened.waiting.push_back(newcomer);
-        if let Some(waker) = opened.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// Ready when a connection waits for its session.
-    pub(super) fn poll_opened(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut opened = self.opened.borrow_mut();
-        if !opened.waiting.is_empty() {
+    /// Ready when a connection has arrived.
+    pub(super) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inbox = self.inbox.borrow_mut();
+        if !inbox.waiting.is_empty() {
             return Poll::Ready(());
         }
-        match &mut opened.waker {
+        match &mut inbox.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
     }
 
-    /// The next connection that waits for its session.
-    pub(super) fn next_opened(&self) -> Option<Newcomer> {
-        self.opened.borrow_mut().waiting.pop_front()
-    }
-}
-
-impl Underway {
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// The connection that arrived first.
+    pub(super) fn next_arrived(&self) -> Option<Arrival> {
+        self.inbox.borrow_mut().waiting.pop_front()
     }
 }
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        self.front.handshakes.borrow_mut().running.remove(&self.id);
+        self.front.handshakes.set(self.front.handshakes.get() - 1);
     }
 }
 

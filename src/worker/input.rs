@@ -32,15 +32,18 @@ enum After {
 impl Worker {
     /// Notes what sockets are ready for.
     pub(super) fn on_events(&mut self, now: Now) {
-        for event in self.poller.take() {
+        let mut events = self.poller.take();
+        for event in events.drain(..) {
             let (token, flags) = (Token::of(&event), event.flags);
             match token.kind {
+                Kind::Handshake => self.on_handshake(now, token),
                 Kind::Lingering => self.lingerers.handle_ready(token, self.reader.scratch()),
                 Kind::Connection => {
                     note(&mut self.connections, &mut self.engine, now, token, flags);
                 }
             }
         }
+        self.poller.give_back(events);
     }
 
     /// Reads those that have something, one after the other, for a while.

@@ -6,7 +6,7 @@
 //! A socket closed while unread bytes wait answers with a reset, and a reset throws away what the client has not read: the close frame.
 //! So the sending side is shut down, what still comes is read and thrown away, and the socket is closed at the client's end.
 use super::front::Seat;
-use super::poller::{Kind, Poller, Token};
+use super::poller::{Before, Kind, Poller, Token};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use slab::Slab;
@@ -38,7 +38,14 @@ pub(super) struct Lingerers {
 
 impl Lingerers {
     /// Shuts a connection's sending side down and waits for the client's.
-    pub(super) fn insert(&mut self, now_ns: u64, fd: OwnedFd, seat: Seat, poller: &Poller) {
+    pub(super) fn insert(
+        &mut self,
+        now_ns: u64,
+        fd: OwnedFd,
+        seat: Seat,
+        before: Before,
+        poller: &Poller,
+    ) {
         if shutdown(&fd, Shutdown::Write).is_err() {
             return;
         }
@@ -49,7 +56,7 @@ impl Lingerers {
             index: entry.key() as u32,
             serial: self.serial,
         };
-        if poller.hand_over(&fd, token).is_err() {
+        if poller.watch(&fd, token, before).is_err() {
             return;
         }
         entry.insert(Lingerer {

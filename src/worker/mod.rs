@@ -9,8 +9,9 @@
 //!
 //! In the order a connection meets them:
 //! - [`gate`] decides who accepts, [`accept`] does it, [`front`] counts who is in
-//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`echo`] is one of the answers
-//! - [`poller`] watches, [`connection`] remembers, [`reader`] and [`frames`] understand what clients send
+//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`arrival`] does what follows, [`echo`] (with
+//!   [`early`]) is one of the answers
+//! - [`poller`] watches, [`connection`] remembers, [`input`], [`reader`] and [`frames`] understand what clients send
 //! - [`fanout`] hands the kernel what the engine has for them, [`linger`] sees them out
 //! - [`hub_link`] and [`control`] speak with the hub and the supervisor, [`drain`] is the end
 //! - [`monitor`] measures the loop, [`tally`] carries the numbers to the scoreboard
@@ -18,9 +19,11 @@
 //! Laws: every turn is bounded, so that nobody starves: reads by time, visits by a slice, the hub by its buffer, accepts by number. What
 //! a turn leaves over makes the next one follow without waiting, but never without the other tasks having had theirs.
 mod accept;
+mod arrival;
 mod connection;
 mod control;
 mod drain;
+mod early;
 mod echo;
 mod fanout;
 mod frames;
@@ -47,11 +50,11 @@ use connection::Connections;
 use control::Control;
 use drain::{Door, Drain};
 use fanout::Slice;
-use front::{Front, Newcomer};
+use front::Front;
 use hub_link::HubLink;
 use linger::Lingerers;
 use monitor::{Monitor, Part};
-use poller::Poller;
+use poller::{Before, Poller};
 use pubsub_stream::{CloseHow, Closed, Engine, Now, Slow};
 use reader::Reader;
 use rustix::net::sockopt::set_socket_linger;
@@ -68,6 +71,7 @@ use std::time::Duration;
 use tally::Tally;
 use timer::Timer;
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+use upgrade::Handshakes;
 use watched::Watched;
 
 pub use control::Terminate;
@@ -75,6 +79,7 @@ pub use control::Terminate;
 /// How often the scoreboard hears of this worker even when nothing happens; a worker silent for four of these is not waited for.
 const HEARTBEAT_NS: u64 = 250_000_000;
 
+const MS: u64 = 1_000_000;
 /// Pieces of history asked of the hub at once: enough that one long answer does not hold up all, and few enough that what they bring
 /// is small beside the rings.
 const READS_IN_FLIGHT: usize = 16;
@@ -141,6 +146,7 @@ enum Pace {
 struct Worker {
     engine: Engine,
     front: Rc<Front>,
+    handshakes: Handshakes,
     connections: Connections,
     lingerers: Lingerers,
     poller: Poller,
@@ -181,12 +187,16 @@ impl Worker {
             accepting: Some(spawn_local(accept::serve(Rc::clone(&front), listener))),
             engine,
             front,
+            handshakes: Handshakes::new(
+                config.worker.handshakes as usize,
+                config.worker.handshake_ms.saturating_mul(MS),
+            ),
             connections: Connections::default(),
             lingerers: Lingerers::default(),
             hub,
             control,
             drain: Drain::Serving,
-            timer: Timer::default(),
+            timer: Timer::new().map_err(WorkerError::Poller)?,
             heartbeat_ns: now.mono_ns,
             monitor: Monitor::default(),
             pace: Pace::Hurry,
@@ -210,7 +220,7 @@ impl Worker {
             yield_now().await;
         } else {
             let deadline_ns = self.deadline_ns();
-            self.timer.arm(deadline_ns, clock::mono_ns());
+            self.timer.arm(deadline_ns).map_err(WorkerError::Poller)?;
         }
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -223,7 +233,7 @@ impl Worker {
             woken = true;
         }
         woken |= self.hub.poll(cx).is_ready();
-        woken |= self.front.poll_opened(cx).is_ready();
+        woken |= self.front.poll_arrived(cx).is_ready();
         woken |= self.timer.poll(cx).is_ready();
         match self.control.poll(cx) {
             Poll::Ready(order) => Poll::Ready(Ok(Some(order))),
@@ -242,7 +252,7 @@ impl Worker {
         {
             return Turn::Last;
         }
-        self.on_opened(now);
+        let more_arrivals = self.on_arrivals(now);
         let now = self.finished(Part::Arrivals, now);
         self.on_events(now);
         let more_input = self.on_input(now);
@@ -257,8 +267,8 @@ impl Worker {
         self.on_closed(now);
         let now = self.finished(Part::Output, now);
         self.account(now);
-        self.pace = match (more_input, slice) {
-            (Pace::Wait, Slice::Done) => Pace::Wait,
+        self.pace = match (more_arrivals, more_input, slice) {
+            (Pace::Wait, Pace::Wait, Slice::Done) => Pace::Wait,
             _ => Pace::Hurry,
         };
         if self.drain.is_over(now.mono_ns, self.left()) {
@@ -272,34 +282,6 @@ impl Worker {
         let now = clock::advance(since);
         self.monitor.finish(part, now.mono_ns);
         now
-    }
-
-    /// Gives those whose handshake is done a session.
-    fn on_opened(&mut self, now: Now) {
-        while let Some(newcomer) = self.front.next_opened() {
-            // A place that the engine has freed is given again, so its old holder must be gone.
-            self.on_closed(now);
-            self.open(now, newcomer);
-        }
-    }
-
-    fn open(&mut self, now: Now, newcomer: Newcomer) {
-        if self.drain != Drain::Serving {
-            // Its handshake was under way when everybody was told; it was promised nothing yet.
-            return;
-        }
-        let session = self.engine.handle_open(now, newcomer.peer);
-        let token = self.connections.insert(newcomer.fd, session, newcomer.seat);
-        let watched = self
-            .connections
-            .of(session)
-            .is_some_and(|connection| self.poller.add(&connection.fd, token).is_ok());
-        if !watched {
-            self.connections.remove(session);
-            self.engine.handle_disconnect(now, session);
-        } else if !newcomer.bytes.is_empty() {
-            self.on_bytes(now, token, &newcomer.bytes);
-        }
     }
 
     fn on_closed(&mut self, now: Now) {
@@ -321,7 +303,8 @@ impl Worker {
         match closed.how {
             CloseHow::Flushed => {
                 let (fd, seat) = (connection.fd, connection.seat);
-                self.lingerers.insert(now.mono_ns, fd, seat, &self.poller);
+                self.lingerers
+                    .insert(now.mono_ns, fd, seat, Before::Watched, &self.poller);
             }
             // With a reset, so that the kernel lets go of what nobody reads. A socket that is already gone needs none.
             CloseHow::Hard => drop(set_socket_linger(&connection.fd, Some(Duration::ZERO))),
@@ -375,6 +358,7 @@ impl Worker {
             self.hub.rest();
         }
         self.hub.handle_timeout(now);
+        self.on_overdue(now);
         self.lingerers.handle_timeout(now.mono_ns);
         let due = self.engine.poll_timeout();
         if due.is_some_and(|at| at <= now.mono_ns) {
@@ -387,6 +371,7 @@ impl Worker {
         [
             self.engine.poll_timeout(),
             self.hub.poll_timeout(),
+            self.handshakes.poll_timeout(),
             self.lingerers.poll_timeout(),
             self.drain.poll_timeout(),
         ]
@@ -440,7 +425,6 @@ fn slow_row(slow: Slow) -> SlowRow {
 }
 
 fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsub_stream::Config {
-    const MS: u64 = 1_000_000;
     let worker = &config.worker;
     pubsub_stream::Config {
         limits: config.limits,

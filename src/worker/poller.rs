@@ -35,6 +35,8 @@ pub(super) struct Token {
 /// The tables that sockets are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// Its handshake is under way.
+    Handshake,
     /// It has a session.
     Connection,
     /// It is closing.
@@ -42,30 +44,40 @@ pub(super) enum Kind {
 }
 
 impl Token {
-    const LINGERING: u64 = 1 << 63;
-    /// The serial has 31 bits.
-    pub(super) const SERIAL_MASK: u32 = u32::MAX >> 1;
+    /// The serial has 30 bits.
+    pub(super) const SERIAL_MASK: u32 = u32::MAX >> 2;
 
     fn pack(self) -> u64 {
         let kind = match self.kind {
-            Kind::Connection => 0,
-            Kind::Lingering => Self::LINGERING,
+            Kind::Handshake => 0,
+            Kind::Connection => 1,
+            Kind::Lingering => 2,
         };
-        kind | u64::from(self.serial & Self::SERIAL_MASK) << 32 | u64::from(self.index)
+        kind << 62 | u64::from(self.serial & Self::SERIAL_MASK) << 32 | u64::from(self.index)
     }
 
     /// What an event is about.
     pub(super) fn of(event: &Event) -> Self {
         let data = event.data.u64();
         Self {
-            kind: match data & Self::LINGERING {
-                0 => Kind::Connection,
+            kind: match data >> 62 {
+                0 => Kind::Handshake,
+                1 => Kind::Connection,
                 _ => Kind::Lingering,
             },
             serial: (data >> 32) as u32 & Self::SERIAL_MASK,
             index: data as u32,
         }
     }
+}
+
+/// Whether a socket is watched already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It is not.
+    Unknown,
+    /// It is, by another token.
+    Watched,
 }
 
 /// The epoll and the events taken from it last.
@@ -84,18 +96,24 @@ impl Poller {
         })
     }
 
-    /// Watches a socket; what it is ready for already comes as its first event. Closing the socket ends it.
-    pub(super) fn add(&self, socket: impl AsFd, token: Token) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, socket, data(token), flags)?;
+    /// Watches a socket; what it is ready for already comes as its first event. Closing the socket ends it. `before` says whether it
+    /// was watched by another token until now.
+    pub(super) fn watch(&self, socket: impl AsFd, token: Token, before: Before) -> io::Result<()> {
+        let input = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        let flags = match token.kind {
+            Kind::Connection => input | EventFlags::OUT,
+            Kind::Handshake | Kind::Lingering => input,
+        };
+        match before {
+            Before::Unknown => epoll::add(&self.epoll, socket, data(token), flags)?,
+            Before::Watched => epoll::modify(&self.epoll, socket, data(token), flags)?,
+        }
         Ok(())
     }
 
-    /// From now on a socket's events are those of another token, and only about input; what it is ready for comes again.
-    pub(super) fn hand_over(&self, socket: impl AsFd, token: Token) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-        epoll::modify(&self.epoll, socket, data(token), flags)?;
-        Ok(())
+    /// Lets go of a socket that stays open elsewhere.
+    pub(super) fn forget(&self, socket: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, socket)?)
     }
 
     /// Ready when there are events; they are in [`Poller::take`] then.
@@ -115,9 +133,15 @@ impl Poller {
         }
     }
 
-    /// The events of the last poll, once.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Event> + '_ {
-        self.events.drain(..)
+    /// The events of the last poll, once; [`Poller::give_back`] their space.
+    pub(super) fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// The space of events that have been dealt with.
+    pub(super) fn give_back(&mut self, mut events: Vec<Event>) {
+        events.clear();
+        self.events = events;
     }
 }
 
@@ -150,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_was_packed() {
-        for kind in [Kind::Connection, Kind::Lingering] {
+        for kind in [Kind::Handshake, Kind::Connection, Kind::Lingering] {
             for (index, serial) in [(0, 0), (u32::MAX, Token::SERIAL_MASK), (5, 9)] {
                 let token = Token {
                     kind,
@@ -173,7 +197,9 @@ mod tests {
             let pairs: Vec<_> = (0..EVENTS as u32 + 100)
                 .map(|i| {
                     let (near, far) = UnixStream::pair().expect("a pair");
-                    poller.add(&near, token(i)).expect("watched");
+                    poller
+                        .watch(&near, token(i), Before::Unknown)
+                        .expect("watched");
                     (near, far)
                 })
                 .collect();
@@ -181,10 +207,12 @@ mod tests {
             let mut total = 0;
             while total < pairs.len() {
                 poll_fn(|cx| poller.poll(cx)).await.expect("events");
-                for event in poller.take() {
-                    seen[Token::of(&event).index as usize] += 1;
+                let events = poller.take();
+                for event in &events {
+                    seen[Token::of(event).index as usize] += 1;
                     total += 1;
                 }
+                poller.give_back(events);
             }
             assert!(seen.iter().all(|n| *n == 1));
         });
@@ -195,14 +223,19 @@ mod tests {
         on_a_runtime(async {
             let mut poller = Poller::new().expect("an epoll");
             let (mut near, mut far) = UnixStream::pair().expect("a pair");
-            poller.add(&near, token(1)).expect("watched");
+            poller
+                .watch(&near, token(1), Before::Unknown)
+                .expect("watched");
             poll_fn(|cx| poller.poll(cx)).await.expect("writable");
             for round in 0..3 {
-                poller.take().for_each(drop);
+                let events = poller.take();
+                poller.give_back(events);
                 far.write_all(&[round]).expect("sent");
                 poll_fn(|cx| poller.poll(cx)).await.expect("readable");
-                let flags: Vec<_> = poller.take().map(|event| event.flags).collect();
-                assert!(flags.iter().any(|flags| flags.contains(EventFlags::IN)));
+                let events = poller.take();
+                let arrived = |event: &Event| ({ event.flags }).contains(EventFlags::IN);
+                assert!(events.iter().any(arrived));
+                poller.give_back(events);
                 near.read_exact(&mut [0]).expect("received");
             }
         });

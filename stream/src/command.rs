@@ -395,10 +395,9 @@ impl Engine {
 
     /// A frame under way is whole before anything else is written: a ledger that follows it counts it as delivered.
     fn count_finished(&self, index: u32, ledger: &mut pubsub_wire::value::Ledger) {
-        if self.subscriptions[index as usize].under_way {
-            ledger.delivered += 1;
-            ledger.pending.memory -= 1;
-        }
+        let in_flight = self.subscriptions[index as usize].in_flight();
+        ledger.delivered += in_flight;
+        ledger.pending.memory -= in_flight;
     }
 
     /// The subscription that a session has under this text.

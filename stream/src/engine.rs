@@ -381,6 +381,8 @@ impl Engine {
         }
         self.sessions.remove(index as usize);
         self.stats.sessions -= 1;
+        // It may have held slices that others wait for.
+        self.ask();
     }
 
     /// Switches a subscription's mode, which its client is told in its place.

@@ -100,32 +100,34 @@ impl Engine {
         let view = self.views.get_mut(index);
         let old = std::mem::replace(&mut view.epoch, epoch);
         self.stats.gaps_epoch += view.members.len() as u64;
-        let ordinal = view.ring.head();
-        self.push_mark(now, index, Kind::Epoch, (before, position), Some(old));
         // History of the former epoch is gone: its readers finish the slice they have and then meet the mark.
-        let readers: Vec<u32> = (self.views.get(index).members.iter().copied())
+        let readers: Vec<u32> = (view.members.iter().copied())
             .filter(|m| self.subscriptions[*m as usize].stage == Stage::History)
             .collect();
+        for reader in &readers {
+            self.join_at_head(*reader);
+        }
+        self.push_mark(now, index, Kind::Epoch, (before, position), Some(old));
         for reader in readers {
-            self.meet_epoch(reader, ordinal);
+            let session = self.subscriptions[reader as usize].session;
+            self.next_step(reader);
+            self.queue(session);
         }
     }
 
-    /// A reader of history goes on at the mark of a new epoch once it is through with its slice.
-    fn meet_epoch(&mut self, index: u32, ordinal: u64) {
+    /// A reader of history goes on in the ring, at its present head, once it is through with its slice.
+    fn join_at_head(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         let view = self.views.get_mut(subscription.view);
-        lift(subscription, view);
-        if let Some(history) = subscription.history_mut() {
-            history.step = Step::Reading;
-            if !std::mem::replace(&mut history.joined, true) {
-                subscription.cursor = ordinal;
-            }
+        let Some(history) = subscription.history_mut() else {
+            return;
+        };
+        history.step = Step::Reading;
+        if !std::mem::replace(&mut history.joined, true) {
+            lift(subscription, view);
+            subscription.cursor = view.ring.head();
+            place(subscription, view);
         }
-        place(subscription, view);
-        let session = subscription.session;
-        self.next_step(index);
-        self.queue(session);
     }
 
     fn on_lost(&mut self, now: Now, id: u32, span: (i64, i64), count: Option<u64>) {
@@ -202,10 +204,10 @@ impl Engine {
     }
 
     fn append(&mut self, now: Now, index: u32, entry: &EntryRef<'_>) {
-        let view = self.views.get_mut(index);
-        if !view.watched {
+        // A session that an earlier view's entry cost may have taken this view along.
+        let Some(view) = self.views.find_by_index(index).filter(|v| v.watched) else {
             return;
-        }
+        };
         view.told = entry.offset;
         view.told_ns = now.mono_ns;
         if !view.ring.is_wanted() {
@@ -267,6 +269,23 @@ impl Engine {
             for _ in 0..64 {
                 let Some(bytes) = view.ring.pop() else { break };
                 self.stats.ring_bytes -= bytes;
+            }
+            self.keep_survivors(index);
+        }
+    }
+
+    /// Conflating cursors that were overtaken though their sockets take go on among the newest of each key.
+    fn keep_survivors(&mut self, index: u32) {
+        let view = self.views.get_mut(index);
+        if view.compact.is_none() {
+            return;
+        }
+        for at in 0..view.members.len() {
+            let subscription = &mut self.subscriptions[view.members[at] as usize];
+            if subscription.holds && !subscription.waits && subscription.cursor < view.ring.first()
+            {
+                lift(subscription, view);
+                place(subscription, view);
             }
         }
     }

@@ -156,9 +156,15 @@ impl Engine {
         }
         let subscription = &mut self.subscriptions[index as usize];
         let last = subscription.last;
+        let view = self.views.get(subscription.view);
+        // What is left of a former epoch cannot be asked for again.
+        let meets_epoch = view
+            .ring
+            .marks_from(subscription.cursor)
+            .any(|m| m.kind == Kind::Epoch);
         let Some(history) = subscription
             .history_mut()
-            .filter(|h| h.step == Step::Reading && h.pending() > 0)
+            .filter(|h| h.step == Step::Reading && h.pending() > 0 && !(h.joined && meets_epoch))
         else {
             return;
         };
@@ -175,6 +181,7 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let view = self.views.get_mut(subscription.view);
         lift(subscription, view);
+        subscription.lose_epochs(view);
         let mut history = History::new(subscription.last, false);
         history.published = subscription.cursor.wrapping_sub(subscription.start);
         history.step = Step::Queued;
@@ -245,11 +252,26 @@ impl Engine {
             place(subscription, view);
             return;
         }
-        if let Some(history) = subscription.history_mut() {
-            (history.slice, history.index, history.joined, history.step) =
-                (None, 0, false, Step::Queued);
+        let begins_anew = joined
+            && view
+                .ring
+                .marks_from(subscription.cursor)
+                .any(|m| m.kind == Kind::Epoch);
+        let mut history = History::new(after, compacted);
+        history.published = published;
+        if begins_anew {
+            subscription.lose_epochs(view);
+            history = History::new(subscription.last, false);
+        } else {
+            history.step = Step::Queued;
         }
-        self.reads.queue(key);
+        subscription.extra().history = Some(history);
+        if begins_anew {
+            // It may find its new place in the ring.
+            self.advance_history(index);
+        } else {
+            self.reads.queue(key);
+        }
     }
 
     pub(crate) fn set_aside(&mut self, index: u32) {
@@ -284,7 +306,8 @@ fn drop_to(subscription: &Subscription, view: &View, under_way: u64) -> u64 {
         // One message is always let through when nothing else waits, however large.
         to = to.min(view.ring.head() - 1);
     }
-    to.max(subscription.cursor)
+    // What memory took on top of it is lost together with it: its offsets are no longer known one by one.
+    to.max(view.ring.first()).max(subscription.cursor)
 }
 
 /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something.

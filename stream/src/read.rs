@@ -152,10 +152,11 @@ impl Engine {
             return;
         };
         let Some(view) = self.views.by_id(ask.view) else {
+            // Nobody waits for it any more.
+            self.ask();
             return;
         };
         let past: Vec<Past> = entries.map(|e| self.past(view, &e)).collect();
-        let slice = Rc::new(Slice::new(past, &self.reads.bytes));
         let compacted = match ask.start {
             Start::Last => true,
             Start::Continue { compacted, .. } => compacted,
@@ -164,6 +165,12 @@ impl Engine {
             }
             Start::Earliest | Start::Recent(_) => false,
         };
+        let mut head = head;
+        if compacted && !matches!(ask.start, Start::Continue { .. }) {
+            // Before the first of the snapshot; without one, where the live stream goes on.
+            head.start = past.first().map_or(head.end, |p| p.offset - 1);
+        }
+        let slice = Rc::new(Slice::new(past, &self.reads.bytes));
         for key in ask.waiters {
             if let Some(index) = self.subscription_index(key) {
                 self.hand_slice(index, &head, &slice, compacted);

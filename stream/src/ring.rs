@@ -63,6 +63,12 @@ pub(crate) struct Mark {
     pub(crate) epoch: Option<Rc<str>>,
 }
 
+impl Mark {
+    fn is_loss(&self) -> bool {
+        matches!(self.kind, Kind::Lost(_) | Kind::LostUncounted)
+    }
+}
+
 /// One place in the ring.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -96,6 +102,8 @@ pub(crate) struct Ring {
     /// Every entry of the view up to this position has left the ring, or was never in it.
     base_position: i64,
     at_head: Holds,
+    /// Cursors that stand before the first entry: they were overtaken.
+    overtaken: u32,
     /// The entries that aren't publications, oldest first; kept past the ring for cursors that were overtaken.
     marks: VecDeque<Mark>,
 }
@@ -109,6 +117,7 @@ impl Ring {
             base_bytes: 0,
             base_position: position,
             at_head: Holds::default(),
+            overtaken: 0,
             marks: VecDeque::new(),
         }
     }
@@ -131,12 +140,26 @@ impl Ring {
         }
     }
 
-    /// The first ordinal whose entry lies after `position`, where the ring reaches back that far.
+    /// The first ordinal whose entry lies after `position` of the present epoch, where the ring reaches back that far.
     pub(crate) fn ordinal_after(&self, position: i64) -> Option<u64> {
-        if position < self.base_position {
+        let epoch = self
+            .marks
+            .iter()
+            .rev()
+            .find(|m| m.kind == Kind::Epoch && m.ordinal >= self.first);
+        let (from, base) = epoch.map_or((self.first, self.base_position), |m| {
+            (m.ordinal + 1, m.after)
+        });
+        if position < base {
             return None;
         }
-        Some(self.first + self.entries.partition_point(|e| e.offset <= position) as u64)
+        let held = self.entries.range((from - self.first) as usize..);
+        let ordinal = from + held.take_while(|e| e.offset <= position).count() as u64;
+        // In the middle of what was lost only the hub knows what is missing.
+        let inside = self
+            .mark_from(ordinal)
+            .is_some_and(|m| m.ordinal == ordinal && m.is_loss() && m.before < position);
+        (!inside).then_some(ordinal)
     }
 
     /// The entry at an ordinal that is held.
@@ -193,16 +216,16 @@ impl Ring {
             .range(self.marks.partition_point(|m| m.ordinal < ordinal)..)
     }
 
-    /// Forgets the marks before the ring; no cursor stands there.
+    /// Forgets the marks before the ring, if no cursor stands there.
     pub(crate) fn forget_marks(&mut self) {
-        while self.marks.front().is_some_and(|m| m.ordinal < self.first) {
+        while self.overtaken == 0 && self.marks.front().is_some_and(|m| m.ordinal < self.first) {
             self.marks.pop_front();
         }
     }
 
     /// Whether a new entry would be of use to anybody.
     pub(crate) fn is_wanted(&self) -> bool {
-        self.at_head.live + self.at_head.parked > 0 || !self.entries.is_empty()
+        self.at_head.live + self.at_head.parked + self.overtaken > 0 || !self.entries.is_empty()
     }
 
     /// Passes over an entry that nobody wants.
@@ -253,16 +276,20 @@ impl Ring {
     }
 
     /// A cursor comes to stand at `ordinal`; one before the ring holds nothing.
+    #[inline]
     pub(crate) fn hold(&mut self, ordinal: u64, hold: Hold) {
-        if let Some(holds) = self.holds(ordinal) {
-            *holds.count(hold) += 1;
+        match self.holds(ordinal) {
+            Some(holds) => *holds.count(hold) += 1,
+            None => self.overtaken += 1,
         }
     }
 
     /// A cursor leaves `ordinal`.
+    #[inline]
     pub(crate) fn release(&mut self, ordinal: u64, hold: Hold) {
-        if let Some(holds) = self.holds(ordinal) {
-            *holds.count(hold) -= 1;
+        match self.holds(ordinal) {
+            Some(holds) => *holds.count(hold) -= 1,
+            None => self.overtaken -= 1,
         }
     }
 
@@ -274,10 +301,11 @@ impl Ring {
         }
     }
 
-    /// Lets go of what nobody holds, and of what only parked cursors hold beyond `reach`.
+    /// Lets go of what nobody holds, and of what only parked or overtaken cursors need beyond `reach`.
     pub(crate) fn evict(&mut self, reach: Reach) {
         while let Some(front) = self.entries.front() {
-            if front.holds.live > 0 || (front.holds.parked > 0 && !self.beyond(reach)) {
+            let waits = front.holds.parked > 0 || self.overtaken > 0;
+            if front.holds.live > 0 || (waits && !self.beyond(reach)) {
                 return;
             }
             self.pop();
@@ -297,6 +325,7 @@ impl Ring {
     pub(crate) fn pop(&mut self) -> Option<u64> {
         let entry = self.entries.pop_front()?;
         self.base_bytes = entry.end_bytes;
+        self.overtaken += entry.holds.live + entry.holds.parked;
         self.base_position = entry.offset;
         self.first += 1;
         Some(entry.frame.len() as u64)
@@ -355,11 +384,10 @@ mod tests {
             messages: 3,
             bytes: 1000,
         });
-        assert_eq!(
-            (ring.first(), ring.head()),
-            (6, 6),
-            "what follows the overtaken cursor is held by nobody"
-        );
+        assert_eq!((ring.first(), ring.head()), (3, 6));
+        ring.release(1, Hold::Parked);
+        ring.evict(WIDE);
+        assert_eq!(ring.first(), 6, "nobody waits any more");
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub(crate) struct Subscription {
     pub(crate) leaving: bool,
     /// A frame of it is under way.
     pub(crate) under_way: bool,
+    /// That frame is of an epoch that has ended: no ledger counts it.
+    former: bool,
     pub(crate) start: u64,
     /// Ordinal of the next entry.
     pub(crate) cursor: u64,
@@ -168,6 +170,7 @@ impl Subscription {
             announce: false,
             leaving: false,
             under_way: false,
+            former: false,
             start: 0,
             cursor: 0,
             last: 0,
@@ -247,7 +250,8 @@ impl Subscription {
 
     /// The epoch it is in.
     pub(crate) fn epoch<'a>(&self, view: &'a View) -> &'a str {
-        if self.stage == Stage::Ring {
+        let joined = self.history().is_some_and(|h| h.joined);
+        if joined || self.stage == Stage::Ring {
             view.epoch_at(self.cursor)
         } else {
             &view.epoch
@@ -359,6 +363,17 @@ impl Subscription {
         lost
     }
 
+    /// Gives up what is left of former epochs, since their log is gone; `last` is a position of the present epoch then.
+    pub(crate) fn lose_epochs(&mut self, view: &View) {
+        let epochs = view
+            .ring
+            .marks_from(self.cursor)
+            .filter(|m| m.kind == Kind::Epoch);
+        if let Some(ordinal) = epochs.last().map(|m| m.ordinal) {
+            self.lose(view, ordinal + 1, GapReason::Retention);
+        }
+    }
+
     /// Gives up a mark together with what is around it: what it would have told is told as a gap.
     fn pass_lost_mark(&mut self, view: &View, mark: &Mark) {
         self.cross(mark);
@@ -373,8 +388,10 @@ impl Subscription {
             gaps.clear();
         }
         match gaps.back_mut() {
+            // One that tells where a subscription began stays as `subscribed` told it.
             Some(last)
                 if last.reason == gap.reason
+                    && gap.reason != GapReason::Retention
                     && last.to.is_some()
                     && gap.from == last.to.map(|t| t + 1) =>
             {
@@ -398,6 +415,7 @@ impl Subscription {
                 self.lost.get_or_insert_default().retention += n;
             }
             Kind::Epoch => {
+                self.former = self.under_way;
                 self.start = self.cursor;
                 self.conflated = 0;
                 self.lost = None;
@@ -408,7 +426,7 @@ impl Subscription {
 
     /// What was published for it since its start, of the present epoch, and how much of that is pending.
     fn counts(&self, view: &View) -> (u64, u64) {
-        let under_way = u64::from(self.under_way);
+        let under_way = self.in_flight();
         match self.stage {
             Stage::Opening => (0, 0),
             Stage::History => {
@@ -433,6 +451,16 @@ impl Subscription {
                 (end.wrapping_sub(self.start) - marks, pending + under_way)
             }
         }
+    }
+
+    /// A frame has begun, and is of the present epoch.
+    pub(crate) fn begin_frame(&mut self) {
+        (self.under_way, self.former) = (true, false);
+    }
+
+    /// How many messages of the present epoch are under way: one or none.
+    pub(crate) fn in_flight(&self) -> u64 {
+        u64::from(self.under_way && !self.former)
     }
 
     /// The ledger at this instant; loss is to be settled before.

@@ -144,15 +144,13 @@ impl View {
 
     /// Lets go of what nobody needs. Returns how many bytes left the ring.
     pub(crate) fn trim(&mut self) -> u64 {
-        let (bytes, first) = (self.ring.bytes(), self.ring.first());
+        let bytes = self.ring.bytes();
         let reach = self.reach();
         self.ring.evict(reach);
         if let Some(compact) = &mut self.compact {
             compact.purge(self.ring.first());
         }
-        if self.ring.first() != first && self.active as usize == self.members.len() {
-            self.ring.forget_marks();
-        }
+        self.ring.forget_marks();
         bytes - self.ring.bytes()
     }
 

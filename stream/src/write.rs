@@ -283,7 +283,14 @@ impl Engine {
             }
             let end = subscription.end(view);
             if cursor >= end {
-                if subscription.draining().is_some() {
+                // Its ledger is taken where it is written: nothing of it may be planned and not yet written.
+                if subscription.draining().is_some()
+                    && self
+                        .plan
+                        .items
+                        .last()
+                        .is_none_or(|i| i.subscription != index)
+                {
                     self.plan_drained(index);
                 }
                 return;
@@ -505,7 +512,7 @@ impl Engine {
                 self.stats.conflated += subscription.skip_to(view, item.at);
                 subscription.cursor = item.at + 1;
                 subscription.last = item.offset;
-                subscription.under_way = true;
+                subscription.begin_frame();
                 return Rest::Message {
                     subscription: key,
                     mono_ns: item.mono_ns,
@@ -513,7 +520,7 @@ impl Engine {
             }
             What::Past => {
                 subscription.last = item.offset;
-                subscription.under_way = true;
+                subscription.begin_frame();
                 if let Some(history) = subscription.history_mut() {
                     history.index += 1;
                 }

@@ -1,48 +1,39 @@
 //! The driver with real sockets. A hub runs as a task of the test's own runtime; a peer speaks the link by hand. Everything waits
 //! for events.
 use super::*;
-use crate::config::{LogFormat, PublishFrom, Retain, Source, WorkerLimits};
+use crate::config::args::{Parsed, parse};
+use crate::config::{Surroundings, load};
 use crate::link::control::{self, SupervisorControl};
 use crate::link::{encode_join, encode_request};
 use pubsub_stream::hub::{HubEvent, HubRequest, SliceHead, Start};
-use pubsub_wire::Limits;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt;
 
-fn config(sources: Vec<Source>) -> Config {
-    Config {
-        workers: 1,
-        listen: "127.0.0.1:0".parse().unwrap(),
-        admin: None,
-        sources,
-        interval_ms: (0, 0),
-        rows: 2,
-        log: config::Log::Memory,
-        retain: vec![Retain {
-            pattern: ">".into(),
-            bytes: 64 << 20,
-            age_ms: None,
-            count: None,
-        }],
-        topics_max: 1000,
-        keys_max: 1000,
-        heartbeat_ms: 25_000,
-        write_stall_ms: 120_000,
-        run_dir: PathBuf::from("/"),
-        log_format: LogFormat::Text,
-        publish: PublishFrom::Anyone,
-        origins: Vec::new(),
-        drain_ms: 5000,
-        node: "n".into(),
-        echo: false,
-        limits: Limits::default(),
-        worker: WorkerLimits::default(),
-        default_messages: 1024,
-        default_bytes: 1 << 20,
-        overflow: Vec::new(),
-    }
+/// What a node is told by these flags, whatever the machine's environment says.
+fn config(flags: &[&str]) -> Config {
+    let words = ["pubsub-server", "--interval-ms", "0..0"]
+        .into_iter()
+        .chain(flags.iter().copied());
+    let Ok(Parsed::Run(typed)) = parse(words.map(Into::into)) else {
+        panic!("no command line: {flags:?}")
+    };
+    let here = Surroundings {
+        env: std::collections::BTreeMap::new(),
+        directory: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
+        cores: 1,
+        host: "n".into(),
+        run_base: PathBuf::from("/"),
+        files: 20_000,
+    };
+    load(&typed.node, &here)
+        .expect("a good configuration")
+        .config
+}
+
+fn without_sources() -> Config {
+    config(&["--source", "none"])
 }
 
 /// What an event says, as far as these tests look.
@@ -224,7 +215,7 @@ fn read(request: u32, view: u32, start: Start) -> HubRequest {
 
 #[test]
 fn what_one_worker_publishes_another_receives_once_and_the_first_is_told() {
-    beside(config(vec![]), |node| async move {
+    beside(without_sources(), |node| async move {
         let (mut a, epoch, position) = Peer::join(&node).await;
         assert_eq!((epoch.len(), position), (16, 0));
         let (mut b, same, _) = Peer::join(&node).await;
@@ -267,7 +258,7 @@ fn what_one_worker_publishes_another_receives_once_and_the_first_is_told() {
 
 #[test]
 fn a_refused_publication_is_answered_and_leaves_no_hole() {
-    beside(config(vec![]), |node| async move {
+    beside(without_sources(), |node| async move {
         let (mut peer, ..) = Peer::join(&node).await;
         peer.send(&[publish(1, "a.*", "1"), publish(2, "a", "2")])
             .await;
@@ -279,77 +270,70 @@ fn a_refused_publication_is_answered_and_leaves_no_hole() {
 
 #[test]
 fn a_replayed_file_is_all_there_for_who_comes_late() {
-    let file = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/data/prices.csv.gz"
-    ));
-    beside(
-        config(vec![Source::Replay { file, again: false }]),
-        |node| async move {
-            let (mut peer, ..) = Peer::join(&node).await;
-            peer.send(&[watch(1, "quotes.>"), read(1, 1, Start::Earliest)])
-                .await;
-            let (mut rows, mut request) = (Vec::new(), 1);
-            let head = loop {
-                let slice = peer.until(|told| matches!(told, Told::Slice(..))).await;
-                let Told::Slice(head, entries) = slice else {
-                    unreachable!()
-                };
-                assert_eq!((head.request, head.gap), (request, None));
-                rows.extend(entries);
-                if head.joined {
-                    break head;
-                }
-                request += 1;
-                peer.send(&[read(
-                    request,
-                    1,
-                    Start::Continue {
-                        offset: head.end,
-                        compacted: false,
-                    },
-                )])
-                .await;
+    let replay = config(&["--source", "replay:tests/data/prices.csv.gz"]);
+    beside(replay, |node| async move {
+        let (mut peer, ..) = Peer::join(&node).await;
+        peer.send(&[watch(1, "quotes.>"), read(1, 1, Start::Earliest)])
+            .await;
+        let (mut rows, mut request) = (Vec::new(), 1);
+        let head = loop {
+            let slice = peer.until(|told| matches!(told, Told::Slice(..))).await;
+            let Told::Slice(head, entries) = slice else {
+                unreachable!()
             };
-            while rows.len() < 40_000 {
-                let entry = peer.until(|told| matches!(told, Told::Entry(..))).await;
-                let Told::Entry(offset, topic, data) = entry else {
-                    unreachable!()
-                };
-                if offset > head.end {
-                    rows.push((topic, data));
-                }
+            assert_eq!((head.request, head.gap), (request, None));
+            rows.extend(entries);
+            if head.joined {
+                break head;
             }
-            let line = |(topic, data): &(String, String)| {
-                let quote: serde_json::Value = serde_json::from_str(data).unwrap();
-                let price = data
-                    .split("\"last\":")
-                    .nth(1)
-                    .and_then(|rest| rest.split(',').next())
-                    .unwrap();
-                assert_eq!(topic.strip_prefix("quotes."), quote["symbol"].as_str());
-                format!(
-                    "{},{},{price}\n",
-                    quote["time"].as_str().unwrap(),
-                    quote["symbol"].as_str().unwrap()
-                )
+            request += 1;
+            peer.send(&[read(
+                request,
+                1,
+                Start::Continue {
+                    offset: head.end,
+                    compacted: false,
+                },
+            )])
+            .await;
+        };
+        while rows.len() < 40_000 {
+            let entry = peer.until(|told| matches!(told, Told::Entry(..))).await;
+            let Told::Entry(offset, topic, data) = entry else {
+                unreachable!()
             };
-            let text: String = std::iter::once("time,symbol,price\n".to_owned())
-                .chain(rows.iter().map(line))
-                .collect();
-            let mut expected = String::new();
-            let packed = &include_bytes!("../../../tests/data/prices.csv.gz")[..];
-            io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed), &mut expected)
+            if offset > head.end {
+                rows.push((topic, data));
+            }
+        }
+        let line = |(topic, data): &(String, String)| {
+            let quote: serde_json::Value = serde_json::from_str(data).unwrap();
+            let price = data
+                .split("\"last\":")
+                .nth(1)
+                .and_then(|rest| rest.split(',').next())
                 .unwrap();
-            assert!(text == expected, "the rows differ from the file's");
-            node
-        },
-    );
+            assert_eq!(topic.strip_prefix("quotes."), quote["symbol"].as_str());
+            format!(
+                "{},{},{price}\n",
+                quote["time"].as_str().unwrap(),
+                quote["symbol"].as_str().unwrap()
+            )
+        };
+        let text: String = std::iter::once("time,symbol,price\n".to_owned())
+            .chain(rows.iter().map(line))
+            .collect();
+        let mut expected = String::new();
+        let packed = &include_bytes!("../../../tests/data/prices.csv.gz")[..];
+        io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed), &mut expected).unwrap();
+        assert!(text == expected, "the rows differ from the file's");
+        node
+    });
 }
 
 #[test]
 fn a_worker_that_reads_nothing_holds_up_nobody_and_loses_nothing_the_log_holds() {
-    beside(config(vec![]), |node| async move {
+    beside(without_sources(), |node| async move {
         let (mut stopped, ..) = Peer::join(&node).await;
         stopped.send(&[watch(1, ">")]).await;
         stopped
@@ -374,7 +358,7 @@ fn a_worker_that_reads_nothing_holds_up_nobody_and_loses_nothing_the_log_holds()
 
 #[test]
 fn who_does_not_join_as_agreed_is_hung_up_on() {
-    beside(config(vec![]), |node| async move {
+    beside(without_sources(), |node| async move {
         let mut stranger = Peer::connect(&node).await;
         stranger.send(&[publish(1, "a", "1")]).await;
         assert_eq!(stranger.next().await, None);
@@ -413,7 +397,7 @@ fn the_hub_goes_on_when_its_supervisor_is_gone_and_when_a_worker_is() {
             scoreboard: Arc::clone(&scoreboard),
         };
         let hub = run(
-            Arc::new(config(vec![])),
+            Arc::new(without_sources()),
             listener,
             scoreboard,
             control::open(theirs).unwrap(),
@@ -449,7 +433,7 @@ fn the_hub_goes_on_when_its_supervisor_is_gone_and_when_a_worker_is() {
 
 #[test]
 fn the_scoreboard_shows_what_happened() {
-    beside(config(vec![]), |node| async move {
+    beside(without_sources(), |node| async move {
         let (mut peer, epoch, _) = Peer::join(&node).await;
         peer.send(&[
             publish(1, "a", "12345"),

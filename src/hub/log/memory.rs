@@ -104,11 +104,7 @@ impl MemoryLog {
         match scope {
             Scope::Topics(topics) => topics
                 .iter()
-                .map(|&topic| {
-                    self.topic(topic)
-                        .offsets
-                        .partition_point(|&o| o <= position)
-                })
+                .map(|&topic| self.topic_entries_upto(topic, position))
                 .collect(),
             Scope::All | Scope::Matching(_) => self
                 .classes
@@ -174,6 +170,12 @@ impl Log for MemoryLog {
 
     fn topic_entries(&self, topic: TopicId) -> usize {
         self.topic(topic).offsets.len()
+    }
+
+    fn topic_entries_upto(&self, topic: TopicId, position: i64) -> usize {
+        self.topic(topic)
+            .offsets
+            .partition_point(|&offset| offset <= position)
     }
 
     fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry {

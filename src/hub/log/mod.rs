@@ -101,6 +101,9 @@ pub trait Log {
     /// How many entries of `topic` are held.
     fn topic_entries(&self, topic: TopicId) -> usize;
 
+    /// How many of them have offsets up to `position`.
+    fn topic_entries_upto(&self, topic: TopicId, position: i64) -> usize;
+
     /// Numbers a publication and keeps it; `now` becomes its stamp.
     fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry;
 

@@ -1,0 +1,122 @@
+//! Every metric's name, kind and meaning, in one place.
+//!
+//! Owns the names: dashboards and alerts hang on them, so they are added to and never changed. Must not contain: values. Driven by
+//! the metrics page; a test there holds that what is served is named here.
+
+/// How a metric behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+impl Kind {
+    /// Its name in the exposition format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name; units last.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $name:literal, $kind:ident, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: Metric = Metric { name: $name, kind: Kind::$kind, help: $help };)*
+        /// All of them.
+        pub const ALL: &[Metric] = &[$($constant,)*];
+    };
+}
+
+metrics! {
+    NODE_INFO = "pubsub_node_info", Gauge, "Always 1; its labels name the node and its version.";
+    DRAINING = "pubsub_draining", Gauge, "1 while the node welcomes no new sessions.";
+    CONNECTIONS = "pubsub_connections", Gauge, "Open connections.";
+    CONNECTIONS_TOTAL = "pubsub_connections_total", Counter, "Connections accepted.";
+    SESSIONS_TOTAL = "pubsub_sessions_total", Counter, "WebSocket sessions opened.";
+    SUBSCRIPTIONS = "pubsub_subscriptions", Gauge, "Subscriptions.";
+    BEHIND = "pubsub_behind_subscriptions", Gauge, "Subscriptions in mode behind.";
+    COMMANDS_TOTAL = "pubsub_commands_total", Counter, "Commands received.";
+    PUBLISHED_TOTAL = "pubsub_published_total", Counter, "Publications numbered by the hub.";
+    PUBLISHED_BYTES_TOTAL = "pubsub_published_bytes_total", Counter, "Bytes of publications numbered by the hub.";
+    PUBLISH_REFUSED_TOTAL = "pubsub_publish_refused_total", Counter, "Publications refused by the hub.";
+    DELIVERED_TOTAL = "pubsub_delivered_total", Counter, "Messages handed whole to the kernel.";
+    DELIVERED_BYTES_TOTAL = "pubsub_delivered_bytes_total", Counter, "Bytes of messages handed whole to the kernel.";
+    LOST_TOTAL = "pubsub_lost_total", Counter, "Messages lost to subscriptions and announced to them, by reason (epoch: gaps, whose length is not known).";
+    CONFLATED_TOTAL = "pubsub_conflated_total", Counter, "Messages skipped because a newer one of their key superseded them.";
+    SPILLED_MESSAGES = "pubsub_spilled_messages", Gauge, "Messages that subscriptions have yet to read back from the log.";
+    DELIVERY_SECONDS = "pubsub_delivery_seconds", Histogram, "From numbered by the hub to handed to the kernel.";
+    LOOP_LAG_SECONDS = "pubsub_loop_lag_seconds", Histogram, "How late an event loop came round.";
+    LOOP_BLOCKED_MAX_SECONDS = "pubsub_loop_blocked_max_seconds", Gauge, "Longest turn of an event loop since its process started.";
+    RING_BYTES = "pubsub_ring_bytes", Gauge, "Bytes of a worker's rings.";
+    REJECTED_TOTAL = "pubsub_rejected_total", Counter, "Connections, commands and publications refused, by reason.";
+    CLOSED_TOTAL = "pubsub_closed_total", Counter, "Connections closed by the server, by reason.";
+    ACCEPT_PAUSES_TOTAL = "pubsub_accept_pauses_total", Counter, "Times that accepting paused for want of file descriptors or memory.";
+    HUB_LINKS_LOST_TOTAL = "pubsub_hub_links_lost_total", Counter, "Links from a worker to the hub that broke.";
+    WORKER_UP = "pubsub_worker_up", Gauge, "1 while the worker is at work.";
+    WORKER_RESTARTS_TOTAL = "pubsub_worker_restarts_total", Counter, "Processes that a worker's place lost.";
+    HUB_UP = "pubsub_hub_up", Gauge, "1 while the hub is at work.";
+    HUB_RESTARTS_TOTAL = "pubsub_hub_restarts_total", Counter, "Hubs lost.";
+    HUB_WORKERS = "pubsub_hub_workers", Gauge, "Workers linked to the hub.";
+    HUB_READS_TOTAL = "pubsub_hub_reads_total", Counter, "Pieces of history that the hub answered.";
+    LOG_BYTES = "pubsub_log_bytes", Gauge, "Bytes that the log holds.";
+    LOG_ENTRIES = "pubsub_log_entries", Gauge, "Entries that the log holds.";
+    LOG_EVICTED_TOTAL = "pubsub_log_evicted_total", Counter, "Entries that retention took from the log.";
+    LOG_LOST_TOTAL = "pubsub_log_lost_total", Counter, "Entries that retention took before a worker had read them, summed over workers.";
+    TOPICS = "pubsub_topics", Gauge, "Topics known to the hub.";
+    KEYS = "pubsub_keys", Gauge, "Keys whose newest value the hub keeps.";
+    CPU_SECONDS_TOTAL = "process_cpu_seconds_total", Counter, "Time on a CPU, user and system.";
+    RESIDENT_BYTES = "process_resident_memory_bytes", Gauge, "Resident memory; pages shared with other processes count in each.";
+    VIRTUAL_BYTES = "process_virtual_memory_bytes", Gauge, "Address space.";
+    OPEN_FDS = "process_open_fds", Gauge, "Open file descriptors.";
+    MAX_FDS = "process_max_fds", Gauge, "File descriptors that may be open.";
+    THREADS = "process_threads", Gauge, "Threads.";
+    START_SECONDS = "process_start_time_seconds", Gauge, "When the process started, seconds since the Unix epoch.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_say_their_kind() {
+        for (i, metric) in ALL.iter().enumerate() {
+            assert!(
+                ALL[..i].iter().all(|other| other.name != metric.name),
+                "{}",
+                metric.name
+            );
+            assert_eq!(
+                metric.kind == Kind::Counter,
+                metric.name.ends_with("_total"),
+                "{}",
+                metric.name
+            );
+            assert!(metric.name.starts_with("pubsub_") || metric.name.starts_with("process_"));
+            assert!(
+                metric
+                    .name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{}",
+                metric.name
+            );
+        }
+    }
+}

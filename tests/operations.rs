@@ -1,0 +1,148 @@
+//! What people are told agrees with what is there: kernel settings, flags, metrics, the words of the protocol.
+mod harness;
+
+use harness::{Node, http_get, run_to_end};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn in_checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(in_checkout(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Words of a text that begin with `prefix`, up to the first character that no name has.
+fn names(text: &str, prefix: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    text.match_indices(prefix)
+        .filter(|(at, _)| !text[..*at].ends_with(is_part))
+        .map(|(at, _)| {
+            text[at..]
+                .chars()
+                .take_while(|letter| is_part(*letter))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_kernel_setting_has_a_reason_above_it_and_exists() {
+    let text = read("sysctl/pubsub.conf");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut settings = 0;
+    for pair in lines.windows(2) {
+        let (reason, line) = (pair[0], pair[1]);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        settings += 1;
+        assert!(
+            reason.starts_with("# ") && reason.len() > 40,
+            "no reason above {line:?}"
+        );
+        let (key, value) = line
+            .split_once(" = ")
+            .unwrap_or_else(|| panic!("{line:?} is no setting"));
+        assert!(
+            value.split(' ').all(|number| number.parse::<u64>().is_ok()),
+            "{line:?}"
+        );
+        let (key, may_be_missing) = match key.strip_prefix('-') {
+            Some(key) => (key, true),
+            None => (key, false),
+        };
+        let file = Path::new("/proc/sys").join(key.replace('.', "/"));
+        assert!(may_be_missing || file.exists(), "this kernel has no {key}");
+    }
+    assert!(settings >= 8, "{settings} settings");
+}
+
+#[tokio::test]
+async fn operations_and_help_name_the_same_flags() {
+    let help = run_to_end(&["--help"], &[]).await.stdout;
+    let written = read("docs/operations.md");
+    let documented = names(&written, "--");
+    let offered = names(&help, "--");
+    for flag in offered
+        .iter()
+        .filter(|flag| flag.len() > 2 && !["--help", "--version"].contains(&flag.as_str()))
+    {
+        assert!(
+            documented.contains(flag),
+            "{flag} is in --help and not in docs/operations.md"
+        );
+    }
+    let elsewhere = ["--json"];
+    for flag in documented
+        .iter()
+        .filter(|flag| flag.len() > 2 && !elsewhere.contains(&flag.as_str()))
+    {
+        assert!(
+            offered.contains(flag),
+            "{flag} is in docs/operations.md and not in --help"
+        );
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_those_that_are_documented_and_drawn() {
+    let node = Node::start(&["--workers", "1"]).await;
+    let shown = http_get(node.admin, "/metrics")
+        .await
+        .expect("an answer")
+        .body;
+    let typed: BTreeSet<String> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    assert!(!typed.is_empty(), "{shown}");
+    let written = read("docs/operations.md");
+    for name in typed.iter().filter(|name| name.starts_with("pubsub_")) {
+        assert!(
+            written.contains(&format!("`{name}")),
+            "{name} is shown and not in docs/operations.md"
+        );
+    }
+    let plain = |name: &String| {
+        ["_bucket", "_count", "_sum"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name)
+            .to_owned()
+    };
+    for file in [
+        "docs/operations.md",
+        "deploy/alerts.yml",
+        "deploy/grafana.json",
+    ] {
+        for name in names(&read(file), "pubsub_") {
+            assert!(
+                typed.contains(&plain(&name)),
+                "{name} is in {file} and not shown"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_is_json_with_a_query_in_each_panel() {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("deploy/grafana.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    assert!(
+        panels
+            .iter()
+            .all(|panel| panel["targets"][0]["expr"].is_string()),
+        "{panels:?}"
+    );
+}
+
+#[test]
+fn the_readme_has_the_command_that_ci_runs() {
+    let readme = read("README.md");
+    let ci = read(".ci/run");
+    assert!(readme.contains("tests/run") && ci.contains("tests/run"));
+}
