@@ -144,6 +144,36 @@ fn what_others_have_received_and_one_has_not_is_overdue() {
 }
 
 #[test]
+fn in_another_epoch_offsets_and_books_begin_anew() {
+    let gap = r#"{"op":"gap","topic":"t","from":null,"to":null,"count":null,"reason":"epoch","epoch":"f","offset":0}"#;
+    let steps = vec![
+        Step::Msg(1),
+        Step::Msg(2),
+        Step::Text(gap.into()),
+        Step::Msg(1),
+    ];
+    let script = Script {
+        steps,
+        delivered: Some(1),
+        ..Script::honest(0)
+    };
+    let mut swarm = swarm(serve(script), &plain(), 1);
+    until(&mut swarm, |swarm| swarm.counters().received == 3);
+    swarm.ask_ledgers(1e6);
+    until(&mut swarm, |swarm| swarm.unanswered() == 0);
+    let counters = swarm.counters();
+    assert_eq!(
+        (
+            counters.offset_errors(),
+            counters.books.residual,
+            counters.gaps_uncounted
+        ),
+        (0, 0, 1)
+    );
+    assert_eq!(swarm.take_window(Group::MAIN, Duration::ZERO).overdue, 0);
+}
+
+#[test]
 fn fields_that_are_not_the_servers_own_order_are_read_by_the_parser() {
     let other = r#"{"ts":1790000000123456,"offset":9,"data":1,"topic":"t","op":"msg"}"#;
     let steps = vec![

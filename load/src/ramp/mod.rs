@@ -284,6 +284,12 @@ impl<'a> Running<'a> {
 
     /// Asks each subscription for its ledger, compares, and goes.
     fn close_the_books(mut self) -> Result<Verdict, Failure> {
+        // What is measured ends here: from now on the generator loads the server with questions.
+        let latency_ms = [
+            self.whole.quantile_ms(0.5),
+            self.whole.quantile_ms(0.99),
+            self.whole.max_ms(),
+        ];
         let Self {
             swarm, progress, ..
         } = &mut self;
@@ -304,18 +310,11 @@ impl<'a> Running<'a> {
         swarm.run_until(limit, answered).map_err(fault)?;
         progress.clear();
         let late = self.swarm.unanswered() as u64;
-        self.whole
-            .add(&self.swarm.take_window(Group::MAIN, OVERDUE));
         let verdict = Verdict::of(&Run {
             counters: self.swarm.counters(),
-            received: self.whole.received,
             asked,
             late,
-            latency_ms: [
-                self.whole.quantile_ms(0.5),
-                self.whole.quantile_ms(0.99),
-                self.whole.max_ms(),
-            ],
+            latency_ms,
             limit: self.limit.as_ref(),
             invalid: self.invalid,
             windows: self.windows,

@@ -63,13 +63,11 @@ pub struct Verdict {
 pub struct Run<'a> {
     /// What happened.
     pub counters: &'a Counters,
-    /// Messages received in all.
-    pub received: u64,
     /// Subscriptions asked for their ledgers.
     pub asked: u64,
     /// Of these, not answered in time.
     pub late: u64,
-    /// p50, p99 and the longest over all of the run, milliseconds.
+    /// p50, p99 and the longest over all windows, milliseconds.
     pub latency_ms: [Option<f64>; 3],
     /// The first window in which the generator was the limit, and why.
     pub limit: Option<&'a (usize, String)>,
@@ -104,7 +102,7 @@ impl Verdict {
         let [p50, p99, max] = run.latency_ms.map(ms);
         self.say(format!(
             "received {}, p50 {p50}, p99 {p99}, max {max} (over expected deliveries)",
-            run.received
+            run.counters.received
         ));
     }
 
@@ -215,7 +213,6 @@ mod tests {
     fn judged(counters: &Counters) -> Verdict {
         let run = Run {
             counters,
-            received: 9,
             asked: 1,
             late: 0,
             latency_ms: [None; 3],
@@ -291,7 +288,6 @@ mod tests {
         let why = (300, "it was slow".to_owned());
         let run = Run {
             counters: &counters,
-            received: 9,
             asked: 1,
             late: 0,
             latency_ms: [None; 3],
