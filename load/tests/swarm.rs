@@ -193,6 +193,56 @@ fn fields_that_are_not_the_servers_own_order_are_read_by_the_parser() {
     assert_eq!(swarm.counters().received, 1);
 }
 
+fn msg(offset: i64, filler: usize) -> String {
+    format!(
+        r#"{{"op":"msg","topic":"t","offset":{offset},"ts":1790000000123456,"data":"{:x<filler$}"}}"#,
+        ""
+    )
+}
+
+#[test]
+fn a_frame_larger_than_the_shared_buffer_is_read_and_what_follows_it_too() {
+    let steps = vec![
+        Step::Text(msg(1, 1_000_000)),
+        Step::Msg(2),
+        Step::Text(msg(3, 300_000)),
+        Step::Msg(4),
+    ];
+    let mut swarm = swarm(
+        serve(Script {
+            steps,
+            ..Script::honest(0)
+        }),
+        &plain(),
+        3,
+    );
+    until(&mut swarm, |swarm| swarm.counters().received == 12);
+    let counters = swarm.counters();
+    assert_eq!(
+        (
+            counters.offset_errors(),
+            counters.malformed,
+            counters.checked
+        ),
+        (0, 0, 12)
+    );
+}
+
+#[test]
+fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
+    let steps = vec![Step::Fragments(msg(1, 100), 3), Step::Msg(2)];
+    let mut swarm = swarm(
+        serve(Script {
+            steps,
+            ..Script::honest(0)
+        }),
+        &plain(),
+        1,
+    );
+    until(&mut swarm, |swarm| swarm.counters().received == 2);
+    assert_eq!((swarm.counters().pings, swarm.counters().malformed), (1, 0));
+}
+
 #[test]
 fn pings_are_answered_and_a_close_is_counted_by_its_code() {
     let steps = vec![Step::Ping, Step::Msg(1), Step::Close(1012)];
