@@ -194,10 +194,8 @@ fn fields_that_are_not_the_servers_own_order_are_read_by_the_parser() {
 }
 
 fn msg(offset: i64, filler: usize) -> String {
-    format!(
-        r#"{{"op":"msg","topic":"t","offset":{offset},"ts":1790000000123456,"data":"{:x<filler$}"}}"#,
-        ""
-    )
+    let data = "x".repeat(filler);
+    format!(r#"{{"op":"msg","topic":"t","offset":{offset},"ts":1790000000123456,"data":"{data}"}}"#)
 }
 
 #[test]
