@@ -76,9 +76,14 @@ impl Subscribed {
 
     fn is_superseded(&self, logs: &Logs, entry: &Entry) -> bool {
         let newer = &logs[&self.epoch][entry.offset as usize..];
-        newer
-            .iter()
-            .any(|e| e.topic == entry.topic && e.key == entry.key)
+        let same = |e: &Entry| e.topic == entry.topic && e.key == entry.key;
+        // A log that began anew goes on superseding what is left of the one before.
+        let number = |epoch: &str| epoch[1..].parse::<u32>().unwrap();
+        let later = |epoch: &str| number(epoch) > number(&self.epoch);
+        newer.iter().any(same)
+            || logs
+                .iter()
+                .any(|(epoch, log)| later(epoch) && log.iter().any(same))
     }
 
     /// Keeps the newest of what came, for the message of a failure.
