@@ -8,14 +8,14 @@
 //! table and entries of one epoll, which the runtime watches as a single file.
 //!
 //! In the order a connection meets them:
-//! - [`gate`] decides who accepts, [`accept`] does it, [`front`] counts who is in
-//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`arrival`] does what follows, [`echo`] (with
-//!   [`early`]) is one of the answers
-//! - [`poller`] watches, [`connection`] remembers, [`input`], [`reader`] and [`frames`] understand what clients send
-//! - [`fanout`] hands the kernel what the engine has for them, [`linger`] sees them out
-//! - [`hub_link`] and [`control`] speak with the hub and the supervisor, [`drain`] is the end
-//! - [`setup`] is the beginning, [`duties`] what a turn does besides
-//! - [`monitor`] measures the loop, [`tally`] carries the numbers to the scoreboard
+//! - `gate` decides who accepts, `accept` does it, `front` counts who is in
+//! - `upgrade` reads the request, `http` and `origin` decide what it gets, `arrival` does what follows, `echo` (with
+//!   `early`) is one of the answers
+//! - `poller` watches, `connection` remembers, `input`, `reader` and `frames` understand what clients send
+//! - `fanout` hands the kernel what the engine has for them, `linger` sees them out
+//! - `hub_link` and `control` speak with the hub and the supervisor, `drain` is the end
+//! - `setup` is the beginning, `duties` what a turn does besides
+//! - `monitor` measures the loop, `tally` carries the numbers to the scoreboard
 //!
 //! Laws: every turn is bounded, so that nobody starves: reads by time, visits by a slice, the hub by its buffer, accepts by number. What
 //! a turn leaves over makes the next one follow without waiting, but never without the other tasks having had theirs.
