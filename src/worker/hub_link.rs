@@ -20,8 +20,9 @@ use tokio::net::UnixStream;
 
 /// First pause between attempts, and the longest: a hub is back within a second or two of its death.
 const PAUSE_NS: (u64, u64) = (10_000_000, 1_000_000_000);
-/// Requests encoded and not yet taken by the hub: a few reads of its side.
-const OUT_BYTES: usize = 256 << 10;
+/// Requests encoded and not yet taken by the hub: one read of its side. Publications among them count as sent, so that if the link
+/// breaks their outcome is unknown though they never left; what waits in the engine is known not to have been done.
+const OUT_BYTES: usize = 64 << 10;
 
 /// The link, up or down.
 #[derive(Debug)]
