@@ -41,7 +41,10 @@ pub(crate) fn play(role: RoleCommand) -> Result<ExitCode, Failure> {
     // What `top` and `ps` show; the command line says the same in full.
     let _ = CString::new(name).map(|name| rustix::thread::set_name(&name));
     let _inside = span.entered();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
     let catch = || runtime.block_on(async { Caught::all() });
     let caught = held_back(catch).map_err(fault)?.map_err(fault)?;
     let ended = runtime.block_on(begin(role, inherited, caught));
@@ -72,10 +75,23 @@ impl Caught {
     }
 }
 
-async fn begin(role: RoleCommand, inherited: Inherited, caught: Caught) -> Result<ExitCode, String> {
+async fn begin(
+    role: RoleCommand,
+    inherited: Inherited,
+    caught: Caught,
+) -> Result<ExitCode, String> {
     let supervisor = getppid();
-    let Caught { mut terminate, _others } = caught;
-    let Inherited { config, scoreboard, control, listener, lock: _lock } = inherited;
+    let Caught {
+        mut terminate,
+        _others,
+    } = caught;
+    let Inherited {
+        config,
+        scoreboard,
+        control,
+        listener,
+        lock: _lock,
+    } = inherited;
     let only_when_orphaned = |mut terminate: Signal| async move {
         while terminate.recv().await.is_some() {
             if getppid() != supervisor {
