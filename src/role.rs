@@ -139,7 +139,8 @@ async fn begin(
 pub(crate) fn end_at_a_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture().to_string();
-        error!(%panic, backtrace, "a fault of this program");
+        let panic = panic.to_string();
+        error!(panic, backtrace, "a fault of this program");
         std::process::exit(i32::from(FAULT));
     }));
 }

@@ -8,7 +8,6 @@ use harness::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A drain that no test waits out: what ends earlier was ended by what the test did.
 const ENDLESS_DRAIN: &str = "10m";
@@ -134,11 +133,8 @@ async fn executions_come_as_payloads_of_the_prototype_counted_by_request() {
             );
         }
     }
-    let now_us = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_micros();
-    let stamp_us = u128::from(messages[0]["ts"].as_u64().expect("a time"));
+    let now_us = pubsub_server::clock::wall_us();
+    let stamp_us = messages[0]["ts"].as_u64().expect("a time");
     assert!(
         stamp_us <= now_us && now_us - stamp_us < 3_600_000_000,
         "microseconds since the epoch: {stamp_us}"

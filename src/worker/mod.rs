@@ -19,6 +19,10 @@
 //!
 //! Laws: every turn is bounded, so that nobody starves: reads by time, visits by a slice, the hub by its buffer, accepts by number. What
 //! a turn leaves over makes the next one follow without waiting, but never without the other tasks having had theirs.
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the map of this room is for those inside it"
+)]
 mod accept;
 mod arrival;
 mod connection;
