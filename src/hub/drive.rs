@@ -6,16 +6,18 @@
 //! A batch of input (all that one read of a socket gave, or some pushes of a source) is handled as a whole and stamped once; then
 //! one turn is taken, and the writers of workers that have output are woken. A writer takes all there is, so that the batches grow
 //! with the load and there is neither a wake-up nor a system call per publication.
-use super::core::{Hub, Refused, Settings, Violation};
+use super::core::Hub;
 use super::entry::Publication;
+use super::feed::publish;
 use super::log::{Log, MemoryLog};
 use super::record::Recorder;
+use super::settings::{Settings, Violation};
 use super::worker::WorkerId;
 use crate::clock;
 use crate::config::{self, Config};
-use crate::link::control::{Order, Report, RoleControl};
+use crate::link::control::{Order, Receiver, Report, RoleControl, Sender};
 use crate::link::{Join, LINK_VERSION, LinkError, LinkReader, WorkerFrame};
-use crate::quotes::{Feed, Flow, SourceError};
+use crate::quotes::{Feed, SourceError};
 use crate::telemetry::scoreboard::Scoreboard;
 use fastrand::Rng;
 use hashbrown::HashMap;
@@ -47,9 +49,6 @@ const LINKS_MAX: usize = 4096;
 
 /// Pause after a failed accept: descriptors or memory are short, and trying at once would only burn the rest.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Publications of a source without pauses that go into one turn: enough to make batching pay, and about 100 us.
-const PUBLICATIONS_PER_TURN: usize = 128;
 
 /// Why the hub could not run.
 #[derive(Debug, thiserror::Error)]
@@ -126,8 +125,8 @@ pub async fn run(
 }
 
 /// What the tasks share.
-struct Shared {
-    hub: RefCell<Hub<MemoryLog>>,
+pub(super) struct Shared {
+    pub(super) hub: RefCell<Hub<MemoryLog>>,
     links: RefCell<HashMap<WorkerId, Rc<Wakes>>>,
     open: Cell<usize>,
     pump: Notify,
@@ -154,7 +153,7 @@ impl Shared {
     }
 
     /// After a batch of input: takes a turn and wakes whoever has to do with what came of it.
-    fn settle(&self, now: Now) {
+    pub(super) fn settle(&self, now: Now) {
         let mut hub = self.hub.borrow_mut();
         if hub.turn(now) {
             self.pump.notify_one();
@@ -182,10 +181,7 @@ impl Shared {
 }
 
 /// Follows the supervisor; returns when it is to stop.
-async fn obey(
-    mut reports: crate::link::control::Sender<Report>,
-    mut orders: crate::link::control::Receiver<Order>,
-) {
+async fn obey(mut reports: Sender<Report>, mut orders: Receiver<Order>) {
     loop {
         let answer = match orders.recv().await {
             Ok(Some(Order::Stop)) => return,
@@ -378,66 +374,6 @@ async fn tick(shared: Rc<Shared>) {
             .recorder
             .borrow_mut()
             .record(now, &shared.hub.borrow());
-    }
-}
-
-/// Runs a source until it has nothing more.
-async fn publish(shared: Rc<Shared>, mut feed: Feed, mut rng: Rng, interval_ms: (u64, u64)) {
-    let (least, most) = (interval_ms.0 * 1000, interval_ms.1 * 1000);
-    let mut refusals = Refusals::default();
-    loop {
-        let now = clock::now();
-        let outcome = push_batch(&shared, &mut feed, now, most == 0, &mut refusals);
-        shared.settle(now);
-        match outcome {
-            Ok(Flow::More) if most == 0 => yield_now().await,
-            Ok(Flow::More) => sleep(Duration::from_micros(rng.u64(least..=most))).await,
-            Ok(Flow::Finished) => {
-                tracing::info!("a source has published all it had");
-                return;
-            }
-            Err(error) => {
-                tracing::error!(%error, "a source has ended");
-                return;
-            }
-        }
-    }
-}
-
-/// One push, or, without pauses between them, as many as make a good turn.
-fn push_batch(
-    shared: &Shared,
-    feed: &mut Feed,
-    now: Now,
-    is_unpaced: bool,
-    refusals: &mut Refusals,
-) -> Result<Flow, SourceError> {
-    let mut hub = shared.hub.borrow_mut();
-    let mut publications = 0;
-    loop {
-        let flow = feed.push(now.wall_us, &mut |topic, key, data| {
-            publications += 1;
-            if let Err(refused) = hub.publish(now, &Publication { topic, key, data }) {
-                refusals.note(topic, refused);
-            }
-        })?;
-        if flow == Flow::Finished || !is_unpaced || publications >= PUBLICATIONS_PER_TURN {
-            return Ok(flow);
-        }
-    }
-}
-
-/// A source's publications that the hub refused: the first is a line in the log, all are counted by the hub.
-#[derive(Debug, Default)]
-struct Refusals {
-    said: bool,
-}
-
-impl Refusals {
-    fn note(&mut self, topic: &str, refused: Refused) {
-        if !std::mem::replace(&mut self.said, true) {
-            tracing::warn!(topic, why = %refused, "a source's publication was refused; more are only counted");
-        }
     }
 }
 

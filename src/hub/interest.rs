@@ -210,3 +210,41 @@ fn topics_of(text: &str, topics: &Topics) -> Vec<TopicId> {
         topics.find(text).into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_places_readers_have_reached_the_newest_are_remembered() {
+        let mut interest = Interest::default();
+        let id = interest.enter("a", &Topics::new(1), |_| 0);
+        let view = interest.view_mut(id);
+        for position in 0..2 * MARKS_MAX as i64 {
+            view.mark(position, 7);
+        }
+        assert_eq!(view.marks.len(), MARKS_MAX);
+        assert_eq!(
+            (view.marked(0), view.marked(2 * MARKS_MAX as i64 - 1)),
+            (None, Some(7))
+        );
+    }
+
+    #[test]
+    fn a_topic_belongs_to_its_own_view_and_to_the_patterns_that_match_whoever_came_first() {
+        let (mut interest, mut topics) = (Interest::default(), Topics::new(10));
+        let early = topics.insert("q.a").unwrap();
+        interest.add_topic(early, "q.a");
+        let views = ["q.a", "q.b", "q.*", "r.*"].map(|text| interest.enter(text, &topics, |_| 0));
+        let late = topics.insert("q.b").unwrap();
+        interest.add_topic(late, "q.b");
+        assert_eq!(interest.of_topic(early), [views[0], views[2]]);
+        assert_eq!(interest.of_topic(late), [views[1], views[2]]);
+        assert_eq!(interest.view(views[2]).topics, [early, late]);
+        assert_eq!(interest.leave(views[2]), [early, late]);
+        assert_eq!(interest.of_topic(early), [views[0]]);
+        let later = topics.insert("q.c").unwrap();
+        interest.add_topic(later, "q.c");
+        assert_eq!(interest.of_topic(later), []);
+    }
+}

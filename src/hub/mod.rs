@@ -10,18 +10,22 @@
 //! - [`newest`]: the newest value of every key
 //! - [`interest`]: who wants which topics
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
-//! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `read` answers for history
-//! - [`drive`]: sockets, time and sources around it
+//! - [`settings`]: limits, refusals, counters
+//! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
+//! - [`drive`]: sockets and time around it; `feed` runs the sources
 //! - [`record`]: its numbers on the scoreboard
 pub mod core;
 mod deliver;
 pub mod drive;
 pub mod entry;
+mod feed;
 pub mod interest;
 pub mod log;
 pub mod newest;
+mod plan;
 mod read;
 pub mod record;
+pub mod settings;
 pub mod topics;
 pub mod worker;
 

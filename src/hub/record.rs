@@ -1,8 +1,9 @@
 //! The hub's numbers on the scoreboard.
 //!
 //! Owns what is copied, and how often. Must not contain: the counting itself. Driven by the hub's driver.
-use super::core::{Counters, Hub};
+use super::core::Hub;
 use super::log::Log;
+use super::settings::Counters;
 use crate::telemetry::scoreboard::{Scoreboard, advance};
 use pubsub_stream::Now;
 use std::sync::Arc;

@@ -1,5 +1,8 @@
-//! Tests of the pure core: single facts, and everything at once against a naive model.
-mod facts;
+//! Tests of the pure core: facts by purpose, and everything at once against a naive model.
+mod limits;
 mod model;
 mod peer;
+mod positions;
+mod stand;
+mod stream;
 mod truth;

@@ -51,6 +51,7 @@ use control::Control;
 use drain::{Door, Drain};
 use fanout::Slice;
 use front::Front;
+use gate::Accepts;
 use hub_link::HubLink;
 use linger::Lingerers;
 use monitor::{Monitor, Part};
@@ -173,7 +174,7 @@ impl Worker {
     fn start(args: WorkerArgs) -> Result<Self, WorkerError> {
         let now = clock::now();
         let config = Rc::new(args.config);
-        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot);
+        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot, now.mono_ns);
         let engine = Engine::new(engine_config(&config, args.slot, args.generation, now));
         let hub = HubLink::new(&args.hub_path, args.slot, args.generation);
         let hub = hub.map_err(|source| WorkerError::HubPath {
@@ -260,7 +261,7 @@ impl Worker {
         }
         let more_arrivals = self.on_arrivals(now);
         let now = self.finished(Part::Arrivals, now);
-        self.on_events(now);
+        let more_events = self.on_events(now);
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
         self.hub.handle_input(now, &mut self.engine);
@@ -274,9 +275,10 @@ impl Worker {
         self.on_closed(now);
         let now = self.finished(Part::Output, now);
         self.account(now);
-        self.pace = match (more_arrivals, more_input, slice) {
-            (Pace::Wait, Pace::Wait, Slice::Done) => Pace::Wait,
-            _ => Pace::Hurry,
+        let all_in = [more_arrivals, more_events, more_input] == [Pace::Wait; 3];
+        self.pace = match slice {
+            Slice::Done if all_in => Pace::Wait,
+            Slice::Done | Slice::More => Pace::Hurry,
         };
         if self.drain.is_over(now.mono_ns, self.left()) {
             self.control.report(Report::Drained);
@@ -399,8 +401,8 @@ impl Worker {
 
     fn account(&mut self, now: Now) {
         if let Some(blocked) = self.monitor.end() {
-            let (turn_ms, part) = (blocked.turn_ns / 1_000_000, blocked.part);
-            tracing::warn!(turn_ms, ?part, "the event loop was blocked");
+            let (ms, part) = (blocked.ns / MS, blocked.part);
+            tracing::warn!(ms, ?part, "the event loop was blocked");
         }
         self.carry(now.mono_ns);
     }
@@ -423,7 +425,7 @@ fn begin_slot(front: &Front, now_ns: u64) {
     let slot = front.slot();
     slot.clear_gauges();
     slot.heartbeat_ns.store(now_ns, Relaxed);
-    slot.born_ns.store(now_ns, Relaxed);
+    front.announce(Accepts::Yes);
     slot.state.store(State::Up as u32, Relaxed);
 }
 

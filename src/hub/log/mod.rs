@@ -10,6 +10,8 @@
 //! - Reading never blocks and never takes longer than its scan budget; a long way is gone in several calls. (A log that has to
 //!   wait for a disk or a broker answers such a call with a position it has already reached, and goes on in the next one.)
 pub mod class;
+#[cfg(test)]
+mod conformance;
 pub mod memory;
 mod merge;
 

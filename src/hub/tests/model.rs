@@ -2,9 +2,10 @@
 use super::peer::Peer;
 use super::truth::Truth;
 use crate::config::Retain;
-use crate::hub::core::{Hub, Settings};
+use crate::hub::core::Hub;
 use crate::hub::entry::Publication;
 use crate::hub::log::{Log, MemoryLog};
+use crate::hub::settings::Settings;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -106,16 +107,18 @@ fn rules() -> impl Strategy<Value = Vec<Retain>> {
 }
 
 fn limits() -> impl Strategy<Value = Settings> {
-    (
-        prop_oneof![Just(1usize), 100usize..2000],
-        1usize..40,
-        prop_oneof![Just(3u64), Just(1000)],
-    )
-        .prop_map(|(outbox_bytes, scan_entries, keys_max)| Settings {
+    let outbox = prop_oneof![Just(1usize), 100usize..2000];
+    let keys = prop_oneof![Just(3u64), Just(1000)];
+    // With no topics merged every view is read by scanning.
+    let merge = prop_oneof![Just(0usize), Just(2), Just(64)];
+    (outbox, 1usize..40, keys, merge).prop_map(
+        |(outbox_bytes, scan_entries, keys_max, merge_topics)| Settings {
             outbox_bytes,
             scan_entries,
+            merge_topics,
             ..Settings::new(Limits::default(), 1000, keys_max)
-        })
+        },
+    )
 }
 
 struct Model {
