@@ -109,6 +109,7 @@ impl Worker {
         [
             self.engine.poll_timeout(),
             self.hub.poll_timeout(),
+            self.ready_by_ns,
             self.handshakes.poll_timeout(),
             self.lingerers.poll_timeout(),
             self.drain.poll_timeout(),

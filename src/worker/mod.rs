@@ -149,6 +149,8 @@ struct Worker {
     reader: Reader,
     hub: HubLink,
     control: Control,
+    /// When this worker calls itself ready without a hub; `None` once it has.
+    ready_by_ns: Option<u64>,
     /// The task that accepts, until this worker leaves that to others.
     accepting: Option<JoinHandle<()>>,
     drain: Drain,
@@ -227,6 +229,7 @@ impl Worker {
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
         self.hub.handle_input(now, &mut self.engine);
+        self.report_ready(now);
         let now = self.finished(Part::Hub, now);
         self.on_deadline(now);
         let now = self.finished(Part::Timers, now);
@@ -246,6 +249,15 @@ impl Worker {
             return Turn::Last;
         }
         Turn::More
+    }
+
+    /// Says that it is ready once the hub has answered, so that the first publication of a client isn't refused.
+    fn report_ready(&mut self, now: Now) {
+        let due = |by_ns| self.hub.has_answered() || by_ns <= now.mono_ns;
+        if self.ready_by_ns.is_some_and(due) {
+            self.ready_by_ns = None;
+            self.control.report(Report::Ready);
+        }
     }
 
     fn finished(&mut self, part: Part, since: Now) -> Now {
