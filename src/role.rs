@@ -7,6 +7,7 @@
 //! terminal or service doesn't reach past it. Only a worker may be asked by SIGTERM to drain for a restart.
 
 use std::ffi::CString;
+use std::io;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use pubsub_server::config::args::RoleCommand;
 use pubsub_server::link::{control, paths};
 use pubsub_server::supervisor::inherit::Inherited;
+use pubsub_server::supervisor::signals::held_back;
 use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
 use pubsub_server::worker::WorkerArgs;
 use pubsub_server::{admin, hub, worker};
@@ -39,22 +41,57 @@ pub(crate) fn play(role: RoleCommand) -> Result<ExitCode, Failure> {
     // What `top` and `ps` show; the command line says the same in full.
     let _ = CString::new(name).map(|name| rustix::thread::set_name(&name));
     let _inside = span.entered();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fault)?;
-    Ok(runtime.block_on(begin(role, inherited)).unwrap_or_else(|failure| {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(fault)?;
+    let catch = || runtime.block_on(async { Caught::all() });
+    let caught = held_back(catch).map_err(fault)?.map_err(fault)?;
+    let ended = runtime.block_on(begin(role, inherited, caught));
+    Ok(ended.unwrap_or_else(|failure| {
         error!("{failure}");
         ExitCode::from(FAULT)
     }))
 }
 
-async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, String> {
+/// The signals of a role: none of them ends it by itself.
+struct Caught {
+    terminate: Signal,
+    /// Never looked at: those that a terminal or service means for the supervisor.
+    _others: [Signal; 4],
+}
+
+impl Caught {
+    fn all() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            _others: [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+}
+
+async fn begin(
+    role: RoleCommand,
+    inherited: Inherited,
+    caught: Caught,
+) -> Result<ExitCode, String> {
     let supervisor = getppid();
-    // Installed before the role says that it is ready, so that none of them kills it.
-    let mut terminate = caught(SignalKind::terminate())?;
-    let _ignored = [SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()]
-        .map(caught)
-        .into_iter()
-        .collect::<Result<Vec<Signal>, String>>()?;
-    let Inherited { config, scoreboard, control, listener, lock: _lock } = inherited;
+    let Caught {
+        mut terminate,
+        _others,
+    } = caught;
+    let Inherited {
+        config,
+        scoreboard,
+        control,
+        listener,
+        lock: _lock,
+    } = inherited;
     let only_when_orphaned = |mut terminate: Signal| async move {
         while terminate.recv().await.is_some() {
             if getppid() != supervisor {
@@ -98,15 +135,12 @@ async fn begin(role: RoleCommand, inherited: Inherited) -> Result<ExitCode, Stri
     Ok(ExitCode::SUCCESS)
 }
 
-fn caught(kind: SignalKind) -> Result<Signal, String> {
-    signal(kind).map_err(|error| format!("signal {} cannot be caught: {error}", kind.as_raw_value()))
-}
-
 /// A panic ends the process, wherever it is: half of a role would be worse than none, and the supervisor has another.
 pub(crate) fn end_at_a_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture().to_string();
-        error!(%panic, backtrace, "a fault of this program");
+        let panic = panic.to_string();
+        error!(panic, backtrace, "a fault of this program");
         std::process::exit(i32::from(FAULT));
     }));
 }

@@ -43,7 +43,7 @@ async fn a_wrong_setting_is_named_with_its_value_and_what_would_be_right() {
             vec!["--source", "rumours"],
             vec!["source", "rumours", "synthetic", "replay:", "none"],
         ),
-        (vec!["--rows", "-1"], vec!["rows", "-1"]),
+        (vec!["--rows=-1"], vec!["rows", "-1"]),
         (vec!["--log", "paper"], vec!["log", "paper", "memory"]),
         (vec!["--retain", "lots"], vec!["retain", "lots"]),
         (vec!["--heartbeat", "5"], vec!["heartbeat", "5"]),

@@ -5,13 +5,16 @@ use harness::{
     Closing, Finished, Node, Raw, Socket, http_get, http_request, pid_of, residual,
     upgrade_request, worker, workers,
 };
+use pubsub_server::clock;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A drain that no test waits out: what ends earlier was ended by what the test did.
-const ENDLESS_DRAIN: &str = "1h";
+const ENDLESS_DRAIN: &str = "10m";
+
+/// Far more than any test takes, and far less than a wrong unit would make of it.
+const HOUR_US: u64 = 3_600_000_000;
 
 fn single_line(text: &str) -> &str {
     let line = text.strip_suffix('\n').expect("a whole line");
@@ -134,13 +137,10 @@ async fn executions_come_as_payloads_of_the_prototype_counted_by_request() {
             );
         }
     }
-    let now_us = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_micros();
-    let stamp_us = u128::from(messages[0]["ts"].as_u64().expect("a time"));
+    let now_us = clock::now().wall_us;
+    let stamp_us = messages[0]["ts"].as_u64().expect("a time");
     assert!(
-        stamp_us <= now_us && now_us - stamp_us < 3_600_000_000,
+        stamp_us <= now_us && now_us - stamp_us < HOUR_US,
         "microseconds since the epoch: {stamp_us}"
     );
 }
@@ -150,7 +150,10 @@ async fn quotes_come_under_the_pattern_that_was_asked_for() {
     let node = Node::start(&["--workers", "2", "--interval-ms", "1..5"]).await;
     let mut socket = Socket::open(node.listen).await;
     let subscribed = socket.subscribe("quotes.*", json!({})).await;
-    assert_eq!(subscribed["settings"]["overflow"], "conflate", "the default for quotes");
+    assert_eq!(
+        subscribed["settings"]["overflow"], "conflate",
+        "the default for quotes"
+    );
     for message in socket.messages(50).await {
         let quote = &message["data"];
         let symbol = quote["symbol"].as_str().expect("a symbol");
@@ -292,20 +295,21 @@ async fn metrics_and_status_count_what_was_delivered() {
         socket.messages(40).await;
     }
     let status = node
-        .until("5 x 40 deliveries are counted", |status| {
-            status["totals"]["delivered"] == 200
-        })
+        .until(
+            "40 publications and 5 x 40 deliveries are counted",
+            |status| status["totals"]["published"] == 40 && status["totals"]["delivered"] == 200,
+        )
         .await;
-    assert_eq!(status["totals"]["published"], 40, "{status}");
     assert!(!status["epoch"].as_str().expect("an epoch").is_empty());
-    assert_eq!(node.metric("pubsub_delivered_total", "").await, 200);
-    assert_eq!(node.metric("pubsub_published_total", "").await, 40);
-    assert_eq!(node.metric("pubsub_connections", "").await, 5);
-    assert_eq!(node.metric("pubsub_subscriptions", "").await, 5);
-    assert_eq!(node.metric("pubsub_delivery_seconds_count", "").await, 200);
-    assert_eq!(node.metric("pubsub_hub_up", "").await, 1);
-    assert_eq!(node.metric("pubsub_worker_up", "").await, 2);
-    assert_eq!(node.metric("pubsub_lost_total", "").await, 0);
+    node.until_metric("pubsub_delivered_total", "", 200).await;
+    node.until_metric("pubsub_published_total", "", 40).await;
+    node.until_metric("pubsub_connections", "", 5).await;
+    node.until_metric("pubsub_subscriptions", "", 5).await;
+    node.until_metric("pubsub_delivery_seconds_count", "", 200)
+        .await;
+    node.until_metric("pubsub_hub_up", "", 1).await;
+    node.until_metric("pubsub_worker_up", "", 2).await;
+    node.until_metric("pubsub_lost_total", "", 0).await;
 }
 
 #[tokio::test]
@@ -483,6 +487,50 @@ async fn ctl_stop_drains_and_ends_the_node() {
     let gone = node.ctl(&["status"]).await;
     assert_eq!(gone.code, Some(69), "no node there: {gone:?}");
     single_line(&gone.stderr);
+}
+
+#[tokio::test]
+async fn ctl_drain_sends_clients_away_and_keeps_the_node_until_it_is_stopped() {
+    let mut node = Node::start(&["--workers", "2", "--source", "none", "--drain", "500ms"]).await;
+    let mut socket = Socket::open(node.listen).await;
+    assert_ok(&node.ctl(&["drain"]).await);
+    socket.next_op("goaway").await;
+    assert!(socket.closed().await.code().is_some());
+    node.until("nobody is connected", |status| {
+        status["totals"]["connections"] == 0
+    })
+    .await;
+    assert_eq!(
+        http_get(node.listen, "/health")
+            .await
+            .expect("it is there")
+            .code,
+        503
+    );
+    assert_ok(&node.ctl(&["status"]).await);
+    assert_ok(&node.ctl(&["stop"]).await);
+    assert_eq!(node.exited().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn ctl_slow_names_who_is_furthest_behind() {
+    let node = Node::start(&["--workers", "2", "--source", "none"]).await;
+    let mut stalled = Socket::open_narrow(node.listen).await;
+    stalled
+        .subscribe("flood", json!({"bound": {"bytes": 64 << 20}}))
+        .await;
+    let filling = "x".repeat(8000);
+    Socket::open(node.listen)
+        .await
+        .publish_many("flood", 1000, |_| (None, json!(filling)))
+        .await;
+    let shown = node.ctl(&["slow", "5"]).await;
+    assert_ok(&shown);
+    let session = stalled.welcome["session"].as_str().expect("a name");
+    assert!(
+        shown.stdout.contains(session) && shown.stdout.contains("flood"),
+        "{shown:?}"
+    );
 }
 
 #[tokio::test]

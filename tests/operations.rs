@@ -1,7 +1,7 @@
 //! What people are told agrees with what is there: kernel settings, flags, metrics, the words of the protocol.
 mod harness;
 
-use harness::{Node, http_get, run_to_end};
+use harness::{Node, Socket, http_get, run_to_end};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,9 @@ fn names(text: &str, prefix: &str) -> BTreeSet<String> {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     text.match_indices(prefix)
         .filter(|(at, _)| !text[..*at].ends_with(is_part))
+        .filter(|(at, _)| {
+            text[at + prefix.len()..].starts_with(|next: char| next.is_ascii_lowercase())
+        })
         .map(|(at, _)| {
             text[at..]
                 .chars()
@@ -67,7 +70,7 @@ async fn operations_and_help_name_the_same_flags() {
     let offered = names(&help, "--");
     for flag in offered
         .iter()
-        .filter(|flag| flag.len() > 2 && !["--help", "--version"].contains(&flag.as_str()))
+        .filter(|flag| !["--help", "--version"].contains(&flag.as_str()))
     {
         assert!(
             documented.contains(flag),
@@ -77,7 +80,7 @@ async fn operations_and_help_name_the_same_flags() {
     let elsewhere = ["--json"];
     for flag in documented
         .iter()
-        .filter(|flag| flag.len() > 2 && !elsewhere.contains(&flag.as_str()))
+        .filter(|flag| !elsewhere.contains(&flag.as_str()))
     {
         assert!(
             offered.contains(flag),
@@ -125,6 +128,59 @@ async fn metrics_are_those_that_are_documented_and_drawn() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn the_documented_configuration_file_is_accepted() {
+    let written = read("docs/operations.md");
+    let (_, rest) = written.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("the example ends");
+    let folder = tempfile::tempdir().expect("a directory");
+    let recorded = in_checkout("tests/data/prices.csv.gz");
+    let example = example.replace("prices.csv.gz", recorded.to_str().expect("UTF-8"));
+    std::fs::write(folder.path().join("node.toml"), &example).expect("a file");
+    let file = folder.path().join("node.toml");
+    let checked = run_to_end(&["check", "--config", file.to_str().expect("UTF-8")], &[]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let resolved: toml::Table = toml::from_str(&checked.stdout).expect("check prints a file");
+    let stated: toml::Table = toml::from_str(&example).expect("TOML");
+    for (table, key) in [("worker", "handshake_ms"), ("limits", "topics")] {
+        assert_eq!(resolved[table][key], stated[table][key], "{table}.{key}");
+    }
+}
+
+#[tokio::test]
+async fn commands_in_the_documents_are_understood() {
+    let node = Node::start(&["--workers", "1"]).await;
+    let mut tried = 0;
+    for file in ["README.md", "docs/protocol.md"] {
+        for command in read(file)
+            .split(['`', '\n'])
+            .map(|piece| piece.trim_start_matches("→ "))
+        {
+            let commands = ["subscribe", "unsubscribe", "ledger", "publish", "ping"];
+            let is_command = commands
+                .iter()
+                .any(|op| command.starts_with(&format!(r#"{{"op":"{op}""#)));
+            let is_whole = !command.contains('…')
+                && command.ends_with('}')
+                && !command.contains(r#""ledger":{"#);
+            if is_command && is_whole {
+                tried += 1;
+                let mut socket = Socket::open(node.listen).await;
+                socket.send_text(command.to_owned()).await;
+                let answer = socket.next_op_or_error().await;
+                let refused = ["bad_json", "unknown_op", "bad_field"];
+                assert!(
+                    answer["code"]
+                        .as_str()
+                        .is_none_or(|code| !refused.contains(&code)),
+                    "{file}: {command}: {answer}"
+                );
+            }
+        }
+    }
+    assert!(tried >= 5, "{tried} commands were found");
 }
 
 #[test]

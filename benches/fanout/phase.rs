@@ -38,6 +38,8 @@ pub struct Phase {
     pub cpu_us: f64,
     /// CPU of the whole tree, cores.
     pub cores: f64,
+    /// Time that the tree was ready and had no core, cores: what others took of its own.
+    pub starved: f64,
     /// CPU per role, cores.
     pub roles: Vec<(String, f64)>,
     /// Latency over expected deliveries, milliseconds; none: it never came.
@@ -104,7 +106,17 @@ impl Audience {
 
     /// Connects and subscribes so many more to one topic, and waits until all stand.
     pub fn join(&mut self, n: usize, topic: &str, group: Group) -> Result<(), String> {
-        let id = self.swarm.topic(&Subscription::plain(topic));
+        self.join_as(n, &Subscription::plain(topic), group)
+    }
+
+    /// The same, with settings.
+    pub fn join_as(
+        &mut self,
+        n: usize,
+        subscription: &Subscription,
+        group: Group,
+    ) -> Result<(), String> {
+        let id = self.swarm.topic(subscription);
         self.swarm.connect(n, id, group);
         self.settle(n)
     }
@@ -287,6 +299,7 @@ pub fn measure(
         delivered_per_s: tally.received as f64 / seconds,
         cpu_us: cpu_ns / received / 1000.0,
         cores: cpu_ns / 1e9 / seconds,
+        starved: after.starved_ns_since(&before) as f64 / 1e9 / seconds,
         roles: roles(&before, &after, seconds),
         p50_ms: tally.quantile_ms(0.5).filter(|ms| ms.is_finite()),
         p99_ms: tally.quantile_ms(0.99).filter(|ms| ms.is_finite()),

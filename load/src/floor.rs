@@ -193,7 +193,7 @@ fn message(offset: i64, ts_us: u64, frame_bytes: usize) -> Vec<u8> {
     let header = if frame_bytes > 2 + 125 { 4 } else { 2 };
     let bare = written(br#""""#).len() - 2 + header;
     let filler = frame_bytes.saturating_sub(bare);
-    written(format!(r#""{:x<filler$}""#, "").as_bytes())
+    written(format!(r#""{}""#, "x".repeat(filler)).as_bytes())
 }
 
 #[cfg(test)]

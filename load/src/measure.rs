@@ -24,6 +24,8 @@ pub struct Process {
     pub role: String,
     /// CPU time of all its living threads, nanoseconds.
     pub cpu_ns: u64,
+    /// Time that they were ready to run and had no core, nanoseconds: others had it.
+    pub starved_ns: u64,
     /// Its share of the memory it has mapped, bytes.
     pub pss_bytes: u64,
     /// How often its threads have waited for something.
@@ -46,6 +48,21 @@ impl Sample {
     /// Memory of all, bytes.
     pub fn pss_bytes(&self) -> u64 {
         self.processes.iter().map(|process| process.pss_bytes).sum()
+    }
+
+    /// Time without a core though ready since an earlier sample, nanoseconds.
+    pub fn starved_ns_since(&self, earlier: &Self) -> u64 {
+        let before = |pid| {
+            earlier
+                .processes
+                .iter()
+                .find(|process| process.pid == pid)
+                .map_or(0, |process| process.starved_ns)
+        };
+        self.processes
+            .iter()
+            .map(|process| process.starved_ns.saturating_sub(before(process.pid)))
+            .sum()
     }
 
     /// CPU time spent since an earlier sample, nanoseconds. A process that is new counts from its beginning, one that has ended
@@ -89,15 +106,27 @@ pub fn tree_cpu_ns(root: u32) -> io::Result<u64> {
         .sum())
 }
 
+/// Time that the calling thread was ready to run and had no core, nanoseconds.
+pub fn own_thread_starved_ns() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0))
+}
+
 /// Samples one process.
 pub fn process(pid: u32) -> io::Result<Process> {
     let rollup = fs::read_to_string(proc(pid).join("smaps_rollup"))?;
     let pss_bytes = field(&rollup, "Pss:").unwrap_or(0) * 1024;
     let cmdline = fs::read(proc(pid).join("cmdline"))?;
+    let (cpu_ns, starved_ns) = ran_and_starved(pid)?;
     Ok(Process {
         pid,
         role: role(&cmdline),
-        cpu_ns: cpu_ns(pid)?,
+        cpu_ns,
+        starved_ns,
         pss_bytes,
         waits: waits(pid)?,
     })
@@ -168,19 +197,24 @@ fn descendants(root: u32, parents: &HashMap<u32, u32>) -> Vec<u32> {
 }
 
 fn cpu_ns(pid: u32) -> io::Result<u64> {
-    let mut sum = 0;
+    ran_and_starved(pid).map(|(ran, _)| ran)
+}
+
+/// `/proc/PID/task/TID/schedstat`: nanoseconds on a core, nanoseconds ready without one. Without it, the coarser ticks.
+fn ran_and_starved(pid: u32) -> io::Result<(u64, u64)> {
+    let (mut ran, mut starved) = (0, 0);
     for thread in threads(pid)? {
-        match fs::read_to_string(thread.join("schedstat")) {
-            Ok(text) => sum += first_number(&text).unwrap_or(0),
-            Err(_) => {
-                return Ok(
-                    ticks(&fs::read_to_string(proc(pid).join("stat"))?).unwrap_or(0)
-                        * (1_000_000_000 / TICKS_PER_S),
-                );
-            }
-        }
+        let Ok(text) = fs::read_to_string(thread.join("schedstat")) else {
+            let ticks = ticks(&fs::read_to_string(proc(pid).join("stat"))?).unwrap_or(0);
+            return Ok((ticks * (1_000_000_000 / TICKS_PER_S), 0));
+        };
+        let mut numbers = text
+            .split_whitespace()
+            .map(|word| word.parse().unwrap_or(0));
+        ran += numbers.next().unwrap_or(0);
+        starved += numbers.next().unwrap_or(0);
     }
-    Ok(sum)
+    Ok((ran, starved))
 }
 
 fn waits(pid: u32) -> io::Result<u64> {
@@ -336,6 +370,7 @@ mod tests {
             pid,
             role: String::new(),
             cpu_ns,
+            starved_ns: 0,
             pss_bytes: 0,
             waits: 0,
         };

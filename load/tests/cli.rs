@@ -1,9 +1,9 @@
 //! The program itself: its lines, its files, its exit codes.
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use support::{Script, Step, serve};
 
 fn load(arguments: &[&str]) -> Command {
@@ -156,22 +156,6 @@ fn offsets_that_went_wrong_fail_the_run() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// Reads the child's report up to the line that begins so.
-fn read_until(child: &mut Child, beginning: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap())
-        .lines()
-        .map_while(Result::ok)
-    {
-        let found = line.starts_with(beginning);
-        lines.push(line);
-        if found {
-            return lines;
-        }
-    }
-    panic!("no line begins with {beginning}: {lines:?}");
-}
-
 #[test]
 fn an_interrupt_ends_the_ramp_with_whole_lines_and_a_summary() {
     let dir = tempfile::tempdir().unwrap();
@@ -199,9 +183,11 @@ fn an_interrupt_ends_the_ramp_with_whole_lines_and_a_summary() {
     }
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let summary = read_until(&mut child, "residual 0 (4 ledgers");
-    assert!(summary[0].starts_with("received 8"), "{summary:?}");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let output = child.wait_with_output().unwrap();
+    let summary = String::from_utf8(output.stdout).unwrap();
+    assert!(summary.starts_with("received 8, "), "{summary}");
+    assert!(summary.contains("residual 0 (4 ledgers"), "{summary}");
+    assert_eq!(output.status.code(), Some(0), "{summary}");
     let report = std::fs::read_to_string(&csv).unwrap();
     assert!(report.ends_with('\n'));
     let columns: Vec<usize> = report.lines().map(|line| line.split(',').count()).collect();

@@ -144,6 +144,36 @@ fn what_others_have_received_and_one_has_not_is_overdue() {
 }
 
 #[test]
+fn in_another_epoch_offsets_and_books_begin_anew() {
+    let gap = r#"{"op":"gap","topic":"t","from":null,"to":null,"count":null,"reason":"epoch","epoch":"f","offset":0}"#;
+    let steps = vec![
+        Step::Msg(1),
+        Step::Msg(2),
+        Step::Text(gap.into()),
+        Step::Msg(1),
+    ];
+    let script = Script {
+        steps,
+        delivered: Some(1),
+        ..Script::honest(0)
+    };
+    let mut swarm = swarm(serve(script), &plain(), 1);
+    until(&mut swarm, |swarm| swarm.counters().received == 3);
+    swarm.ask_ledgers(1e6);
+    until(&mut swarm, |swarm| swarm.unanswered() == 0);
+    let counters = swarm.counters();
+    assert_eq!(
+        (
+            counters.offset_errors(),
+            counters.books.residual,
+            counters.gaps_uncounted
+        ),
+        (0, 0, 1)
+    );
+    assert_eq!(swarm.take_window(Group::MAIN, Duration::ZERO).overdue, 0);
+}
+
+#[test]
 fn fields_that_are_not_the_servers_own_order_are_read_by_the_parser() {
     let other = r#"{"ts":1790000000123456,"offset":9,"data":1,"topic":"t","op":"msg"}"#;
     let steps = vec![
@@ -161,6 +191,54 @@ fn fields_that_are_not_the_servers_own_order_are_read_by_the_parser() {
     );
     until(&mut swarm, |swarm| swarm.counters().malformed == 2);
     assert_eq!(swarm.counters().received, 1);
+}
+
+fn msg(offset: i64, filler: usize) -> String {
+    let data = "x".repeat(filler);
+    format!(r#"{{"op":"msg","topic":"t","offset":{offset},"ts":1790000000123456,"data":"{data}"}}"#)
+}
+
+#[test]
+fn a_frame_larger_than_the_shared_buffer_is_read_and_what_follows_it_too() {
+    let steps = vec![
+        Step::Text(msg(1, 1_000_000)),
+        Step::Msg(2),
+        Step::Text(msg(3, 300_000)),
+        Step::Msg(4),
+    ];
+    let mut swarm = swarm(
+        serve(Script {
+            steps,
+            ..Script::honest(0)
+        }),
+        &plain(),
+        3,
+    );
+    until(&mut swarm, |swarm| swarm.counters().received == 12);
+    let counters = swarm.counters();
+    assert_eq!(
+        (
+            counters.offset_errors(),
+            counters.malformed,
+            counters.checked
+        ),
+        (0, 0, 12)
+    );
+}
+
+#[test]
+fn fragments_are_one_message_and_a_ping_between_them_is_answered() {
+    let steps = vec![Step::Fragments(msg(1, 100), 3), Step::Msg(2)];
+    let mut swarm = swarm(
+        serve(Script {
+            steps,
+            ..Script::honest(0)
+        }),
+        &plain(),
+        1,
+    );
+    until(&mut swarm, |swarm| swarm.counters().received == 2);
+    assert_eq!((swarm.counters().pings, swarm.counters().malformed), (1, 0));
 }
 
 #[test]

@@ -37,6 +37,7 @@ Exit codes: 0 stopped as asked; 64 usage or configuration; 69 a port, lock or di
 #[derive(Debug, Clone, Parser)]
 #[command(name = "pubsub-server", version, after_long_help = EXAMPLES, max_term_width = 120)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(allow_negative_numbers = true)]
 pub struct CommandLine {
     /// Without a subcommand: run a node.
     #[command(flatten)]
@@ -50,7 +51,7 @@ pub struct CommandLine {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Check the configuration and the files it names, print it resolved, exit 0 or 64
-    #[command(max_term_width = 120)]
+    #[command(max_term_width = 120, allow_negative_numbers = true)]
     Check(Box<NodeArgs>),
     /// Ask a running node, or tell it what to do
     Ctl(CtlArgs),
@@ -409,6 +410,18 @@ mod tests {
                 !line.contains('\n') && line.ends_with("(see pubsub-server --help)"),
                 "{line:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value_to_be_refused_and_not_a_flag() {
+        for words in [&["--rows", "-1"][..], &["check", "--rows", "-1"]] {
+            let typed = read(words).unwrap();
+            let node = match &typed.command {
+                Some(Command::Check(node)) => node,
+                _ => &typed.node,
+            };
+            assert_eq!(node.typed().get("rows").unwrap()[0].text, "-1");
         }
     }
 

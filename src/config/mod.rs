@@ -3,14 +3,14 @@
 //! In reading order:
 //! - [`args`]: the command line
 //! - [`setting`]: the one name of each setting, and what flags and environment gave
-//! - [`file`]: the TOML file
+//! - [`file`](mod@file): the TOML file
 //! - [`given`]: a value with its origin, and the error that names both
 //! - [`resolve`]: flags over environment over file over defaults; `tables` is its part for the file's tables
 //! - `check`: rules between settings
 //! - [`resolved`]: what is meant, as every role is handed it
-//! - [`print`]: the same as a file again
+//! - [`print`](mod@print): the same as a file again
 //! - [`units`] and [`spec`]: how single values are written
-//! - [`surroundings`] and [`load`]: the two places that look at the machine
+//! - [`surroundings`] and [`load`](mod@load): the two places that look at the machine
 pub mod args;
 mod check;
 pub mod file;

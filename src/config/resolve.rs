@@ -31,8 +31,8 @@ const INTERVAL_MS_MAX: u64 = 3_600_000;
 const ROWS: RangeInclusive<u64> = 1..=1000;
 /// Shorter would be traffic for its own sake, longer would find nobody.
 const PATIENCE_MS: RangeInclusive<u64> = 100..=3_600_000;
-/// No stop takes longer than this.
-const DRAIN_MS: RangeInclusive<u64> = 0..=600_000;
+/// A stop that takes longer than an hour is none.
+const DRAIN_MS: RangeInclusive<u64> = 0..=3_600_000;
 
 /// The configuration as meant, and where each of it came from.
 #[derive(Debug, Clone, PartialEq)]

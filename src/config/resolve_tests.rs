@@ -253,7 +253,7 @@ fn every_wrong_flag_is_refused_with_its_name_value_and_what_would_be_right() {
         ("log-format", "xml", "text or json"),
         ("publish", "me", "loopback, anyone or nobody"),
         ("origins", "https://a,b", "an origin as browsers send it"),
-        ("drain", "1d", "a time from 0ms to 10m, such as 5s"),
+        ("drain", "1d", "a time from 0ms to 1h, such as 5s"),
         ("node", "a b", "1 to 64 letters"),
         ("echo", "yes", "true or false"),
     ] {

@@ -63,7 +63,10 @@ mod tests {
         let json = |ask: &Ask| serde_json::to_string(ask).unwrap();
         assert_eq!(json(&Ask::Status), r#"{"ctl":"status"}"#);
         assert_eq!(json(&Ask::Workers { n: 4 }), r#"{"ctl":"workers","n":4}"#);
-        assert_eq!(serde_json::from_str::<Ask>(r#"{"ctl":"slow","n":7}"#).unwrap(), Ask::Slow { n: 7 });
+        assert_eq!(
+            serde_json::from_str::<Ask>(r#"{"ctl":"slow","n":7}"#).unwrap(),
+            Ask::Slow { n: 7 }
+        );
         assert!(serde_json::from_str::<Ask>(r#"{"ctl":"workers","n":4,"m":1}"#).is_err());
     }
 
@@ -72,7 +75,9 @@ mod tests {
         let status = RawValue::from_string(r#"{"node": "n"}"#.to_owned()).unwrap();
         let line = serde_json::to_string(&Answer::Status(status)).unwrap();
         assert_eq!(line, r#"{"status":{"node": "n"}}"#);
-        let Answer::Status(back) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        let Answer::Status(back) = serde_json::from_str(&line).unwrap() else {
+            panic!("{line}")
+        };
         assert_eq!(back.get(), r#"{"node": "n"}"#);
     }
 }

@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn every_day_of_a_century_follows_the_one_before() {
         let lengths = |year: u64| {
-            let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+            let leap =
+                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
             [
                 31,
                 if leap { 29 } else { 28 },

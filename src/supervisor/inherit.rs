@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::telemetry::scoreboard::Scoreboard;
 
 /// More than any configuration takes: a wrong descriptor is refused before it fills the memory.
-const CONFIG_BYTES_MAX: usize = 1 << 20;
+const CONFIG_BYTES_MAX: usize = 8 << 20;
 
 /// Why a process cannot be a role: it was not started by a supervisor of this build.
 #[derive(Debug, Error)]

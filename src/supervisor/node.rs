@@ -70,9 +70,8 @@ enum Asker {
 }
 
 impl Node {
-    /// Runs the node to its end. An error is a fault of this machine that leaves no node to run.
-    pub async fn run(self) -> io::Result<Outcome> {
-        let mut signals = Signals::listen()?;
+    /// Runs the node to its end.
+    pub async fn run(self, mut signals: Signals) -> Outcome {
         let (events, mut happened) = mpsc::channel(EVENTS);
         let (ask, mut asked) = mpsc::channel(ctl::ASKERS_MAX);
         tokio::spawn(async move {
@@ -101,7 +100,7 @@ impl Node {
         let mut watch = tokio::time::interval(WATCH);
         loop {
             if let Some(outcome) = driver.act() {
-                return Ok(outcome);
+                return outcome;
             }
             tokio::select! {
                 Some(event) = happened.recv() => driver.on_event(event),

@@ -1,13 +1,26 @@
 //! Signals to the supervisor.
 //!
-//! Owns which there are and what they wish. Must not contain: what is done about it. Driven by [`node`](super::node).
+//! Owns which there are and what they wish, and catching them without losing one. Must not contain: what is done about it. Driven by [`node`](super::node);
+//! the roles catch theirs by it too.
 //!
 //! Law: of those that this build can do nothing about none ends the node; each is answered by a log line.
 
 use std::io;
 
+use nix::sys::signal::SigSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
+
+/// Runs `install`, which catches signals, while all of them are held back; then lets all through.
+///
+/// A signal that came between the kernel's handler and its listener would otherwise be lost. And one that was blocked when this
+/// process was started would stay blocked, also in every process it starts.
+pub fn held_back<T>(install: impl FnOnce() -> T) -> io::Result<T> {
+    SigSet::all().thread_set_mask()?;
+    let installed = install();
+    SigSet::empty().thread_set_mask()?;
+    Ok(installed)
+}
 
 /// What a signal wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

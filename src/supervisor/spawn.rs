@@ -7,6 +7,7 @@
 //! Laws: the program is the very file this supervisor runs, also after another was installed over it; a process inherits what is
 //! named here and nothing else; no setting reaches it but the resolved configuration.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,6 +20,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::tree::Role;
 use crate::config::Config;
+use crate::config::setting::SETTINGS;
 
 /// Descriptors of a role.
 pub mod fds {
@@ -100,34 +102,99 @@ pub fn command(kit: &Kit, role: Role, generation: u32) -> io::Result<(Command, U
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .process_group(0);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("PUBSUB_") || text == "MAX_THREADS" || text == "MAX_ROWS" {
-            command.env_remove(name);
-        }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_setting(name)) {
+        command.env_remove(name);
     }
     command.fd_mappings(mappings).map_err(io::Error::other)?;
     Ok((command, ours))
 }
 
+/// Whether a variable is one of those that settings are read from.
+fn is_setting(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("PUBSUB_") || SETTINGS.iter().any(|setting| setting.env.contains(&&*name))
+}
+
 fn arguments(role: Role, generation: u32) -> Vec<String> {
     let generation = generation.to_string();
-    let words: Vec<&str> = match role {
-        Role::Hub => vec!["role", "hub", "--generation", &generation],
-        Role::Admin => vec!["role", "admin"],
-        Role::Worker(slot) => {
-            let slot = slot.to_string();
-            return [
-                "role",
-                "worker",
-                "--slot",
-                &slot,
-                "--generation",
-                &generation,
-            ]
-            .map(str::to_owned)
-            .to_vec();
-        }
+    let words = match role {
+        Role::Hub => vec!["hub".to_owned(), "--generation".to_owned(), generation],
+        Role::Admin => vec!["admin".to_owned()],
+        Role::Worker(slot) => [
+            "worker",
+            "--slot",
+            &slot.to_string(),
+            "--generation",
+            &generation,
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     };
-    words.into_iter().map(str::to_owned).collect()
+    std::iter::once("role".to_owned()).chain(words).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::args::{Command as Typed, Parsed, RoleCommand, parse};
+    use std::ffi::OsString;
+
+    #[test]
+    fn a_role_reads_what_it_is_started_with() {
+        let read = |role, generation| {
+            let words =
+                std::iter::once("pubsub-server".to_owned()).chain(arguments(role, generation));
+            let Ok(Parsed::Run(typed)) = parse(words.map(OsString::from)) else {
+                panic!("{role} is not understood")
+            };
+            let Some(Typed::Role(role)) = typed.command else {
+                panic!("{role} is no role")
+            };
+            role.role
+        };
+        assert_eq!(
+            read(Role::Worker(1023), 7),
+            RoleCommand::Worker {
+                slot: 1023,
+                generation: 7
+            }
+        );
+        assert_eq!(read(Role::Hub, 3), RoleCommand::Hub { generation: 3 });
+        assert_eq!(read(Role::Admin, 1), RoleCommand::Admin);
+    }
+
+    #[test]
+    fn no_setting_reaches_a_role_by_the_environment() {
+        for name in [
+            "PUBSUB_WORKERS",
+            "PUBSUB_CONFIG",
+            "PUBSUB_ANYTHING",
+            "MAX_THREADS",
+            "MAX_ROWS",
+        ] {
+            assert!(is_setting(OsStr::new(name)), "{name}");
+        }
+        for name in ["RUST_LOG", "PATH", "TZ", "MAX_OTHER"] {
+            assert!(!is_setting(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_that_is_handed_over_cannot_be_changed() {
+        let nothing = crate::config::setting::Typed::default();
+        let here = crate::config::Surroundings::look();
+        let file = crate::config::file::File::default();
+        let config = crate::config::resolve::resolve(&nothing, &nothing, &file, &here)
+            .unwrap()
+            .config;
+        let fd = config_fd(&config).unwrap();
+        assert!(rustix::io::pwrite(&fd, b"x", 0).is_err());
+        assert!(rustix::fs::ftruncate(&fd, 0).is_err());
+        let mut bytes = vec![0; 1 << 16];
+        let read = rustix::io::pread(&fd, &mut bytes, 0).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Config>(&bytes[..read]).unwrap(),
+            config
+        );
+    }
 }

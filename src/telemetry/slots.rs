@@ -43,8 +43,6 @@ pub struct WorkerSlot {
     pub generation: AtomicU32,
     /// A [`State`]. The supervisor's, but a worker that was told to drain says so itself.
     pub state: AtomicU32,
-    /// Kept for alignment.
-    pub spare: AtomicU32,
     /// When its loop last came round, monotonic nanoseconds.
     pub heartbeat_ns: AtomicU64,
     /// When the present process began to accept, monotonic nanoseconds; 0 before.

@@ -78,11 +78,18 @@ pub(super) async fn serve(front: Rc<Front>, listener: Watched) {
                     tracing::warn!(error = %io::Error::from(errno), "accepting pauses");
                 }
                 front.slot().accept_pauses.fetch_add(1, Relaxed);
-                sleep(pause).await;
+                aside(&front, pause).await;
                 pause = (pause * 2).min(PAUSE.1);
             }
         }
     }
+}
+
+/// Leaves all to the others for a while.
+async fn aside(front: &Front, pause: Duration) {
+    front.announce(Accepts::No);
+    sleep(pause).await;
+    front.announce(Accepts::Yes);
 }
 
 /// Takes what is this worker's to take until nothing pends.
@@ -99,7 +106,7 @@ async fn round(front: &Rc<Front>, listener: &Watched) -> Result<(), Errno> {
                 }
             }
             Looked::Empty => return Ok(()),
-            Looked::NoRoom => sleep(NO_ROOM).await,
+            Looked::NoRoom => aside(front, NO_ROOM).await,
             Looked::Left => sleep(LOOK_AGAIN).await,
             Looked::Short(errno) => return Err(errno),
         }

@@ -5,6 +5,7 @@
 //! both on one thread.
 //!
 //! Law: a seat is taken at `accept` and given back when it is dropped, wherever that is, so counts cannot drift.
+use super::gate::Accepts;
 use super::http::{Echo, Service};
 use super::origin::Origins;
 use crate::config::{Config, PublishFrom};
@@ -31,6 +32,8 @@ pub(super) struct Front {
     pub(super) origins: Origins,
     scoreboard: Arc<Scoreboard>,
     slot: u32,
+    /// When this worker began.
+    born_ns: u64,
     /// As configured, or what the process may have open.
     connections_max: u64,
     service: Cell<Service>,
@@ -87,13 +90,19 @@ pub(super) enum Room {
 }
 
 impl Front {
-    pub(super) fn new(config: Rc<Config>, scoreboard: Arc<Scoreboard>, slot: u32) -> Rc<Self> {
+    pub(super) fn new(
+        config: Rc<Config>,
+        scoreboard: Arc<Scoreboard>,
+        slot: u32,
+        born_ns: u64,
+    ) -> Rc<Self> {
         let connections_max = connections_max(config.worker.connections);
         Rc::new(Self {
             origins: Origins::new(&config.origins),
             config,
             scoreboard,
             slot,
+            born_ns,
             connections_max,
             service: Cell::new(Service::Open),
             addresses: RefCell::default(),
@@ -202,6 +211,15 @@ impl Front {
         (0..self.scoreboard.workers())
             .map(|slot| self.scoreboard.worker(slot).connections.load(Relaxed))
             .sum()
+    }
+
+    /// Says to the other workers whether to wait for this one: while it cannot accept, they need not.
+    pub(super) fn announce(&self, accepts: Accepts) {
+        let born_ns = match accepts {
+            Accepts::Yes => self.born_ns,
+            Accepts::No => 0,
+        };
+        self.slot().born_ns.store(born_ns, Relaxed);
     }
 
     /// Whether there is room for one more handshake.

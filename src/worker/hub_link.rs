@@ -20,8 +20,9 @@ use tokio::net::UnixStream;
 
 /// First pause between attempts, and the longest: a hub is back within a second or two of its death.
 const PAUSE_NS: (u64, u64) = (10_000_000, 1_000_000_000);
-/// Requests encoded and not yet taken by the hub: a few reads of its side.
-const OUT_BYTES: usize = 256 << 10;
+/// Requests encoded and not yet taken by the hub: one read of its side. Publications among them count as sent, so that if the link
+/// breaks their outcome is unknown though they never left; what waits in the engine is known not to have been done.
+const OUT_BYTES: usize = 64 << 10;
 
 /// The link, up or down.
 #[derive(Debug)]
@@ -90,6 +91,13 @@ impl HubLink {
             Some(up) => up.poll(cx),
             None => Poll::Pending,
         }
+    }
+
+    /// Whether this link is up and the hub has said something on it.
+    pub(super) fn has_answered(&self) -> bool {
+        self.up
+            .as_ref()
+            .is_some_and(|up| up.heard != Heard::Nothing)
     }
 
     /// When to try again, while it is down.

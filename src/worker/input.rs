@@ -19,6 +19,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Reading of one turn at most: what the fan-out and the hub wait for.
 const INPUT_NS: u64 = 200_000;
 
+/// Handshakes and farewells of one turn at most, likewise.
+const EVENTS_NS: u64 = 200_000;
+
 /// What a read of a connection leads to.
 enum After {
     /// All there was has been read.
@@ -30,20 +33,29 @@ enum After {
 }
 
 impl Worker {
-    /// Notes what sockets are ready for.
-    pub(super) fn on_events(&mut self, now: Now) {
-        let mut events = self.poller.take();
-        for event in events.drain(..) {
+    /// Notes what sockets are ready for, and looks after those that have no session, for a while.
+    pub(super) fn on_events(&mut self, begun: Now) -> Pace {
+        let mut now = begun;
+        while let Some(event) = self.poller.next_event() {
             let (token, flags) = (Token::of(&event), event.flags);
             match token.kind {
-                Kind::Handshake => self.on_handshake(now, token),
-                Kind::Lingering => self.lingerers.handle_ready(token, self.reader.scratch()),
                 Kind::Connection => {
                     note(&mut self.connections, &mut self.engine, now, token, flags);
+                    continue;
                 }
+                Kind::Handshake => self.on_handshake(now, token),
+                Kind::Lingering => self.lingerers.handle_ready(token, self.reader.scratch()),
+            }
+            now = clock::advance(now);
+            if now.mono_ns - begun.mono_ns >= EVENTS_NS {
+                break;
             }
         }
-        self.poller.give_back(events);
+        if self.poller.has_events() {
+            Pace::Hurry
+        } else {
+            Pace::Wait
+        }
     }
 
     /// Reads those that have something, one after the other, for a while.

@@ -8,21 +8,27 @@
 //! table and entries of one epoll, which the runtime watches as a single file.
 //!
 //! In the order a connection meets them:
-//! - [`gate`] decides who accepts, [`accept`] does it, [`front`] counts who is in
-//! - [`upgrade`] reads the request, [`http`] and [`origin`] decide what it gets, [`arrival`] does what follows, [`echo`] (with
-//!   [`early`]) is one of the answers
-//! - [`poller`] watches, [`connection`] remembers, [`input`], [`reader`] and [`frames`] understand what clients send
-//! - [`fanout`] hands the kernel what the engine has for them, [`linger`] sees them out
-//! - [`hub_link`] and [`control`] speak with the hub and the supervisor, [`drain`] is the end
-//! - [`monitor`] measures the loop, [`tally`] carries the numbers to the scoreboard
+//! - `gate` decides who accepts, `accept` does it, `front` counts who is in
+//! - `upgrade` reads the request, `http` and `origin` decide what it gets, `arrival` does what follows, `echo` (with
+//!   `early`) is one of the answers
+//! - `poller` watches, `connection` remembers, `input`, `reader` and `frames` understand what clients send
+//! - `fanout` hands the kernel what the engine has for them, `linger` sees them out
+//! - `hub_link` and `control` speak with the hub and the supervisor, `drain` is the end
+//! - `setup` is the beginning, `duties` what a turn does besides
+//! - `monitor` measures the loop, `tally` carries the numbers to the scoreboard
 //!
 //! Laws: every turn is bounded, so that nobody starves: reads by time, visits by a slice, the hub by its buffer, accepts by number. What
 //! a turn leaves over makes the next one follow without waiting, but never without the other tasks having had theirs.
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the map of this room is for those inside it"
+)]
 mod accept;
 mod arrival;
 mod connection;
 mod control;
 mod drain;
+mod duties;
 mod early;
 mod echo;
 mod fanout;
@@ -37,6 +43,7 @@ mod monitor;
 mod origin;
 mod poller;
 mod reader;
+mod setup;
 mod tally;
 mod timer;
 mod upgrade;
@@ -44,20 +51,19 @@ mod watched;
 
 use crate::clock;
 use crate::config::Config;
-use crate::link::control::{Order, Report, SLOW_MAX, SlowLag, SlowRow};
-use crate::telemetry::scoreboard::{Closed as Count, Scoreboard, State};
+use crate::link::control::{Order, Report};
+use crate::telemetry::scoreboard::Scoreboard;
 use connection::Connections;
 use control::Control;
-use drain::{Door, Drain};
+use drain::Drain;
 use fanout::Slice;
 use front::Front;
 use hub_link::HubLink;
 use linger::Lingerers;
 use monitor::{Monitor, Part};
-use poller::{Before, Poller};
-use pubsub_stream::{CloseHow, Closed, Engine, Now, Slow};
+use poller::Poller;
+use pubsub_stream::{Engine, Now};
 use reader::Reader;
-use rustix::net::sockopt::set_socket_linger;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
@@ -67,22 +73,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tally::Tally;
 use timer::Timer;
-use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
+use tokio::task::{JoinHandle, LocalSet, yield_now};
 use upgrade::Handshakes;
-use watched::Watched;
 
 pub use control::Terminate;
-
-/// How often the scoreboard hears of this worker even when nothing happens; a worker silent for four of these is not waited for.
-const HEARTBEAT_NS: u64 = 250_000_000;
-
-const MS: u64 = 1_000_000;
-/// Pieces of history asked of the hub at once: enough that one long answer does not hold up all, and few enough that what they bring
-/// is small beside the rings.
-const READS_IN_FLIGHT: usize = 16;
 
 /// Everything a worker needs.
 pub struct WorkerArgs {
@@ -160,49 +156,13 @@ struct Worker {
     heartbeat_ns: u64,
     monitor: Monitor,
     tally: Tally,
+    /// How the next turn follows the last one.
     pace: Pace,
+    /// How the last one followed the one before.
+    followed: Pace,
 }
 
 impl Worker {
-    fn start(args: WorkerArgs) -> Result<Self, WorkerError> {
-        let now = clock::now();
-        let config = Rc::new(args.config);
-        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot);
-        let engine = Engine::new(engine_config(&config, args.slot, args.generation, now));
-        let hub = HubLink::new(&args.hub_path, args.slot, args.generation);
-        let hub = hub.map_err(|source| WorkerError::HubPath {
-            path: args.hub_path,
-            source,
-        })?;
-        let control = Control::start(args.control, args.terminate, config.drain_ms)
-            .map_err(WorkerError::Control)?;
-        accept::prepare(&args.listener, &front).map_err(WorkerError::Listener)?;
-        let listener = Watched::new(args.listener.into()).map_err(WorkerError::Listener)?;
-        begin_slot(&front, now.mono_ns);
-        control.report(Report::Ready);
-        Ok(Self {
-            tally: Tally::default(),
-            reader: Reader::new(config.limits.frame_bytes),
-            poller: Poller::new().map_err(WorkerError::Poller)?,
-            accepting: Some(spawn_local(accept::serve(Rc::clone(&front), listener))),
-            engine,
-            front,
-            handshakes: Handshakes::new(
-                config.worker.handshakes as usize,
-                config.worker.handshake_ms.saturating_mul(MS),
-            ),
-            connections: Connections::default(),
-            lingerers: Lingerers::default(),
-            hub,
-            control,
-            drain: Drain::Serving,
-            timer: Timer::new().map_err(WorkerError::Poller)?,
-            heartbeat_ns: now.mono_ns,
-            monitor: Monitor::default(),
-            pace: Pace::Hurry,
-        })
-    }
-
     async fn serve(mut self) -> Result<(), WorkerError> {
         loop {
             let order = self.wait().await?;
@@ -214,15 +174,24 @@ impl Worker {
         }
     }
 
-    /// Waits until there is something to do, and gives the other tasks their turn in any case.
+    /// Waits until there is something to do. The other tasks have their turn before the second one in a row that need not wait.
     async fn wait(&mut self) -> Result<Option<Order>, WorkerError> {
-        if self.pace == Pace::Hurry {
-            yield_now().await;
-        } else {
+        if self.pace == Pace::Wait {
             let deadline_ns = self.deadline_ns();
             self.timer.arm(deadline_ns).map_err(WorkerError::Poller)?;
         }
-        poll_fn(|cx| self.poll(cx)).await
+        if self.pace == Pace::Hurry || self.followed == Pace::Hurry {
+            yield_now().await;
+        }
+        self.followed = Pace::Hurry;
+        poll_fn(|cx| {
+            let polled = self.poll(cx);
+            if polled.is_pending() {
+                self.followed = Pace::Wait;
+            }
+            polled
+        })
+        .await
     }
 
     /// Asks every source, so that none waits for another.
@@ -254,7 +223,7 @@ impl Worker {
         }
         let more_arrivals = self.on_arrivals(now);
         let now = self.finished(Part::Arrivals, now);
-        self.on_events(now);
+        let more_events = self.on_events(now);
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
         self.hub.handle_input(now, &mut self.engine);
@@ -267,9 +236,10 @@ impl Worker {
         self.on_closed(now);
         let now = self.finished(Part::Output, now);
         self.account(now);
-        self.pace = match (more_arrivals, more_input, slice) {
-            (Pace::Wait, Pace::Wait, Slice::Done) => Pace::Wait,
-            _ => Pace::Hurry,
+        let all_in = [more_arrivals, more_events, more_input] == [Pace::Wait; 3];
+        self.pace = match slice {
+            Slice::Done if all_in => Pace::Wait,
+            Slice::Done | Slice::More => Pace::Hurry,
         };
         if self.drain.is_over(now.mono_ns, self.left()) {
             self.control.report(Report::Drained);
@@ -283,115 +253,6 @@ impl Worker {
         self.monitor.finish(part, now.mono_ns);
         now
     }
-
-    fn on_closed(&mut self, now: Now) {
-        while let Some(closed) = self.engine.poll_closed() {
-            self.close(now, closed);
-        }
-    }
-
-    fn close(&mut self, now: Now, closed: Closed) {
-        let Some(connection) = self.connections.remove(closed.session) else {
-            return;
-        };
-        if [pubsub_wire::close::SHUTDOWN, pubsub_wire::close::RESTART].contains(&closed.code) {
-            self.front
-                .slot()
-                .closed(Count::Goaway)
-                .fetch_add(1, Relaxed);
-        }
-        match closed.how {
-            CloseHow::Flushed => {
-                let (fd, seat) = (connection.fd, connection.seat);
-                self.lingerers
-                    .insert(now.mono_ns, fd, seat, Before::Watched, &self.poller);
-            }
-            // With a reset, so that the kernel lets go of what nobody reads. A socket that is already gone needs none.
-            CloseHow::Hard => drop(set_socket_linger(&connection.fd, Some(Duration::ZERO))),
-        }
-    }
-
-    fn on_order(&mut self, now: Now, order: &Order) -> Turn {
-        match *order {
-            Order::Stop => return Turn::Last,
-            Order::Slow { id, n } => {
-                let rows = self.engine.slowest(now, n.min(SLOW_MAX));
-                let rows = rows.into_iter().map(slow_row).collect();
-                self.control.report(Report::Slow { id, rows });
-            }
-            Order::Drain { reason, window_ms } => {
-                if let Some(begun) = self.drain.begin(now.mono_ns, reason, window_ms) {
-                    tracing::info!(?reason, window_ms, sessions = self.left(), "draining");
-                    self.front
-                        .slot()
-                        .state
-                        .store(State::Draining as u32, Relaxed);
-                    self.answer_or_leave(begun.door);
-                    self.engine.handle_goaway(now, begun.reason, window_ms);
-                }
-            }
-        }
-        Turn::More
-    }
-
-    fn answer_or_leave(&mut self, door: Door) {
-        match door {
-            Door::Answers(service) => self.front.set_service(service),
-            Door::Shut => {
-                if let Some(accepting) = self.accepting.take() {
-                    // With the task goes the listener's registration.
-                    accepting.abort();
-                }
-            }
-        }
-    }
-
-    /// Sessions, and connections on their way out.
-    fn left(&self) -> usize {
-        self.engine.stats().sessions as usize + self.lingerers.len()
-    }
-
-    fn on_deadline(&mut self, now: Now) {
-        if now.mono_ns >= self.heartbeat_ns {
-            self.monitor.timer(self.heartbeat_ns, now.mono_ns);
-            self.heartbeat_ns = now.mono_ns + HEARTBEAT_NS;
-            self.hub.rest();
-        }
-        self.hub.handle_timeout(now);
-        self.on_overdue(now);
-        self.lingerers.handle_timeout(now.mono_ns);
-        let due = self.engine.poll_timeout();
-        if due.is_some_and(|at| at <= now.mono_ns) {
-            self.engine.handle_timeout(now);
-        }
-    }
-
-    /// The one deadline of all that this worker waits for.
-    fn deadline_ns(&mut self) -> u64 {
-        [
-            self.engine.poll_timeout(),
-            self.hub.poll_timeout(),
-            self.handshakes.poll_timeout(),
-            self.lingerers.poll_timeout(),
-            self.drain.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .fold(self.heartbeat_ns, u64::min)
-    }
-
-    fn account(&mut self, now: Now) {
-        if let Some(blocked) = self.monitor.end() {
-            let (turn_ms, part) = (blocked.turn_ns / 1_000_000, blocked.part);
-            tracing::warn!(turn_ms, ?part, "the event loop was blocked");
-        }
-        self.carry(now.mono_ns);
-    }
-
-    fn carry(&mut self, now_ns: u64) {
-        let (slot, stats) = (self.front.slot(), self.engine.stats());
-        self.tally.carry(now_ns, slot, stats, &mut self.monitor);
-    }
 }
 
 /// Whether another turn follows.
@@ -399,65 +260,6 @@ impl Worker {
 enum Turn {
     More,
     Last,
-}
-
-/// The slot says from now on that this worker accepts.
-fn begin_slot(front: &Front, now_ns: u64) {
-    let slot = front.slot();
-    slot.clear_gauges();
-    slot.heartbeat_ns.store(now_ns, Relaxed);
-    slot.born_ns.store(now_ns, Relaxed);
-    slot.state.store(State::Up as u32, Relaxed);
-}
-
-fn slow_row(slow: Slow) -> SlowRow {
-    SlowRow {
-        session: slow.session,
-        topic: slow.topic,
-        mode: slow.mode.to_owned(),
-        lag: SlowLag {
-            messages: slow.messages,
-            bytes: slow.bytes,
-            age_ms: slow.age_ms,
-        },
-        overflow: slow.overflow,
-    }
-}
-
-fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsub_stream::Config {
-    let worker = &config.worker;
-    pubsub_stream::Config {
-        limits: config.limits,
-        node: config.node.clone(),
-        worker: slot,
-        // Unique over the lives of slot and node, so that a line in a log names one session for good.
-        session_prefix: format!("{:x}-{slot}-{generation}", now.wall_us / 1_000_000),
-        heartbeat_ns: config.heartbeat_ms.saturating_mul(MS),
-        write_stall_ns: config.write_stall_ms.saturating_mul(MS),
-        control_bytes: worker.control_bytes,
-        ring_bytes: worker.ring_bytes,
-        commands_per_s: worker.commands_per_s,
-        commands_burst: worker.commands_burst,
-        publishes_per_s: worker.publishes_per_s,
-        publish_bytes_per_s: worker.publish_bytes_per_s,
-        pending_publishes: worker.pending_publishes,
-        default_messages: config.default_messages,
-        default_bytes: config.default_bytes,
-        overflow_by_pattern: config.overflow.clone(),
-        publish_denied: publish_denied(config),
-        read_bytes: worker.read_bytes,
-        reads_in_flight: READS_IN_FLIGHT,
-        seed: now.mono_ns ^ u64::from(slot) << 48,
-    }
-}
-
-/// What only the node publishes: executions always, quotes while a source makes them.
-fn publish_denied(config: &Config) -> Vec<String> {
-    let mut denied = vec!["execs".to_owned(), "execs.*".to_owned()];
-    if !config.sources.is_empty() {
-        denied.push("quotes.>".to_owned());
-    }
-    denied
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) enum Part {
     Fanout,
     /// Requests to the hub, closes, counters.
     Output,
+    /// None of these: between turns something else held the thread.
+    Elsewhere,
 }
 
 /// Measures one loop.
@@ -33,8 +35,10 @@ pub(super) struct Monitor {
     lag: Histogram,
     /// Longest since it was last asked.
     worst_ns: u64,
-    /// Longest turn of all.
+    /// Longest of all.
     longest_ns: u64,
+    /// How late the timer was that came round in this turn.
+    late_ns: u64,
     /// Beginning of the part under way.
     since_ns: u64,
     began_ns: u64,
@@ -48,6 +52,7 @@ impl Default for Monitor {
             lag: Histogram::default(),
             worst_ns: 0,
             longest_ns: 0,
+            late_ns: 0,
             since_ns: 0,
             began_ns: 0,
             slowest: (0, Part::Arrivals),
@@ -55,11 +60,11 @@ impl Default for Monitor {
     }
 }
 
-/// A turn that was too long.
+/// The loop was away for too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Blocked {
-    /// Its length.
-    pub(super) turn_ns: u64,
+    /// How long.
+    pub(super) ns: u64,
     /// What took longest.
     pub(super) part: Part,
 }
@@ -85,16 +90,19 @@ impl Monitor {
     pub(super) fn end(&mut self) -> Option<Blocked> {
         let turn_ns = self.since_ns.saturating_sub(self.began_ns);
         self.record(turn_ns);
-        self.longest_ns = self.longest_ns.max(turn_ns);
-        (turn_ns >= BLOCKED_NS).then_some(Blocked {
-            turn_ns,
-            part: self.slowest.1,
-        })
+        let late_ns = std::mem::take(&mut self.late_ns);
+        let (ns, part) = if late_ns > turn_ns {
+            (late_ns, Part::Elsewhere)
+        } else {
+            (turn_ns, self.slowest.1)
+        };
+        (ns >= BLOCKED_NS).then_some(Blocked { ns, part })
     }
 
     /// A timer that was due at `due_ns` has come round.
     pub(super) fn timer(&mut self, due_ns: u64, now_ns: u64) {
-        self.record(now_ns.saturating_sub(due_ns));
+        self.late_ns = now_ns.saturating_sub(due_ns);
+        self.record(self.late_ns);
     }
 
     /// All lags so far.
@@ -102,7 +110,7 @@ impl Monitor {
         &self.lag
     }
 
-    /// The longest turn so far.
+    /// The longest that anybody has waited so far.
     pub(super) fn longest_ns(&self) -> u64 {
         self.longest_ns
     }
@@ -115,6 +123,7 @@ impl Monitor {
     fn record(&mut self, ns: u64) {
         self.lag.record(ns);
         self.worst_ns = self.worst_ns.max(ns);
+        self.longest_ns = self.longest_ns.max(ns);
     }
 }
 
@@ -132,7 +141,7 @@ mod tests {
         monitor.finish(Part::Hub, 1450 * MS);
         monitor.finish(Part::Fanout, 1500 * MS);
         let blocked = monitor.end().expect("half a second is too long");
-        assert_eq!((blocked.turn_ns, blocked.part), (500 * MS, Part::Hub));
+        assert_eq!((blocked.ns, blocked.part), (500 * MS, Part::Hub));
         assert_eq!(monitor.longest_ns(), 500 * MS);
     }
 
@@ -143,6 +152,18 @@ mod tests {
         monitor.finish(Part::Fanout, 499 * MS);
         assert_eq!(monitor.end(), None);
         assert_eq!(monitor.lag().total(), 1);
+    }
+
+    #[test]
+    fn a_timer_that_is_very_late_is_named_once_though_its_turn_was_short() {
+        let mut monitor = Monitor::default();
+        monitor.begin(5000 * MS);
+        monitor.timer(1000 * MS, 5000 * MS);
+        monitor.finish(Part::Timers, 5001 * MS);
+        let blocked = monitor.end().expect("four seconds are too long");
+        assert_eq!((blocked.ns, blocked.part), (4000 * MS, Part::Elsewhere));
+        monitor.begin(5001 * MS);
+        assert_eq!(monitor.end(), None);
     }
 
     #[test]

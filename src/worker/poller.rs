@@ -84,6 +84,8 @@ pub(super) enum Before {
 pub(super) struct Poller {
     epoll: Watched,
     events: Vec<Event>,
+    /// Those before have been taken.
+    taken: usize,
 }
 
 impl Poller {
@@ -93,6 +95,7 @@ impl Poller {
         Ok(Self {
             epoll: Watched::new(epoll)?,
             events: Vec::with_capacity(EVENTS),
+            taken: 0,
         })
     }
 
@@ -116,32 +119,32 @@ impl Poller {
         Ok(epoll::delete(&self.epoll, socket)?)
     }
 
-    /// Ready when there are events; they are in [`Poller::take`] then.
+    /// Ready when there are events; [`Poller::next_event`] gives them.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
+        while !self.has_events() {
             let mut ready = ready!(self.epoll.poll_readable(cx))?;
             self.events.clear();
+            self.taken = 0;
             let space = spare_capacity(&mut self.events);
             match epoll::wait(&self.epoll, space, Some(&NOW)) {
                 Ok(n) if n < EVENTS => ready.clear_ready(),
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
-            if !self.events.is_empty() {
-                return Poll::Ready(Ok(()));
-            }
         }
+        Poll::Ready(Ok(()))
     }
 
-    /// The events of the last poll, once; [`Poller::give_back`] their space.
-    pub(super) fn take(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+    /// The next event of the last poll.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        let event = self.events.get(self.taken).copied();
+        self.taken += usize::from(event.is_some());
+        event
     }
 
-    /// The space of events that have been dealt with.
-    pub(super) fn give_back(&mut self, mut events: Vec<Event>) {
-        events.clear();
-        self.events = events;
+    /// Whether events of the last poll have not been taken.
+    pub(super) fn has_events(&self) -> bool {
+        self.taken < self.events.len()
     }
 }
 
@@ -207,12 +210,10 @@ mod tests {
             let mut total = 0;
             while total < pairs.len() {
                 poll_fn(|cx| poller.poll(cx)).await.expect("events");
-                let events = poller.take();
-                for event in &events {
-                    seen[Token::of(event).index as usize] += 1;
+                while let Some(event) = poller.next_event() {
+                    seen[Token::of(&event).index as usize] += 1;
                     total += 1;
                 }
-                poller.give_back(events);
             }
             assert!(seen.iter().all(|n| *n == 1));
         });
@@ -228,14 +229,14 @@ mod tests {
                 .expect("watched");
             poll_fn(|cx| poller.poll(cx)).await.expect("writable");
             for round in 0..3 {
-                let events = poller.take();
-                poller.give_back(events);
+                while poller.next_event().is_some() {}
                 far.write_all(&[round]).expect("sent");
                 poll_fn(|cx| poller.poll(cx)).await.expect("readable");
-                let events = poller.take();
-                let arrived = |event: &Event| ({ event.flags }).contains(EventFlags::IN);
-                assert!(events.iter().any(arrived));
-                poller.give_back(events);
+                let mut arrived = false;
+                while let Some(event) = poller.next_event() {
+                    arrived |= ({ event.flags }).contains(EventFlags::IN);
+                }
+                assert!(arrived);
                 near.read_exact(&mut [0]).expect("received");
             }
         });

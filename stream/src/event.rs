@@ -131,7 +131,8 @@ impl Engine {
     }
 
     fn on_lost(&mut self, now: Now, id: u32, span: (i64, i64), count: Option<u64>) {
-        let Some(index) = self.views.by_id(id) else {
+        let watched = |i: &u32| self.views.get(*i).watched;
+        let Some(index) = self.views.by_id(id).filter(watched) else {
             return;
         };
         let (from, to) = span;

@@ -13,7 +13,7 @@ use crate::history::{History, Step};
 use crate::ring::{Hold, Kind};
 use crate::session::NONE;
 use crate::subscription::{Stage, Subscription};
-use crate::view::View;
+use crate::view::{Gauge, Trip, View};
 
 impl Engine {
     /// The kernel refused: what the session's subscriptions wait for is bounded from now on.
@@ -42,23 +42,32 @@ impl Engine {
         cursor::hold(subscription, view, Hold::Parked);
         self.set_aside(index);
         self.settle(index);
-        self.set_trip(index);
+        self.set_trips(index);
         let view = self.subscriptions[index as usize].view;
         self.stats.ring_bytes -= self.views.get_mut(view).trim();
         self.disconnect_if_over(index);
     }
 
-    fn set_trip(&mut self, index: u32) {
+    /// A parked subscription that wants to be disconnected is looked at when its bound may be passed.
+    fn set_trips(&mut self, index: u32) {
         let key = self.key(index);
-        let subscription = &self.subscriptions[index as usize];
+        let subscription = &mut self.subscriptions[index as usize];
         if subscription.overflow != Overflow::Disconnect || subscription.stage != Stage::Ring {
             return;
         }
+        subscription.parked = subscription.parked.wrapping_add(1);
+        let trip = Trip {
+            key,
+            parked: subscription.parked,
+        };
+        let subscription = &self.subscriptions[index as usize];
         let reach = subscription.reach(self.under_way_bytes(subscription));
-        let view = self.views.get_mut(subscription.view);
-        let head = subscription.cursor + reach.messages;
-        let sum = (view.ring.sum_before(subscription.cursor) + reach.bytes).max(view.ring.sum());
-        view.trips.get_or_insert_default().set(key, head, sum);
+        let (cursor, view) = (subscription.cursor, subscription.view);
+        let view = self.views.get_mut(view);
+        let sum = view.ring.sum_before(cursor) + reach.bytes;
+        let trips = view.trips.get_or_insert_default();
+        trips.set(Gauge::Head, cursor + reach.messages, trip);
+        trips.set(Gauge::Sum, sum, trip);
     }
 
     /// Ends the session of a subscription that has passed its bound and wants that.
@@ -87,19 +96,24 @@ impl Engine {
                 return;
             };
             let (head, sum) = (record.ring.head(), record.ring.sum());
-            let Some(key) = record.trips.as_mut().and_then(|t| t.next(head, sum)) else {
+            let Some((gauge, trip)) = record.trips.as_mut().and_then(|t| t.next(head, sum)) else {
                 return;
             };
-            if let Some(index) = self.subscription_index(key) {
-                self.disconnect_if_over(index);
-            }
-            if let Some(index) = self
-                .subscription_index(key)
-                .filter(|i| self.subscriptions[*i as usize].hold == Hold::Parked)
-            {
-                // One message alone is let through however large; the next one trips it.
-                self.set_trip(index);
-            }
+            let due = |s: &Subscription| s.hold == Hold::Parked && s.parked == trip.parked;
+            let Some(index) = self
+                .subscription_index(trip.key)
+                .filter(|i| due(&self.subscriptions[*i as usize]))
+            else {
+                continue;
+            };
+            self.disconnect_if_over(index);
+            let remains = self.subscription_index(trip.key).is_some();
+            let Some(record) = self.views.find_by_index(view).filter(|_| remains) else {
+                continue;
+            };
+            // One message alone is let through however large, and history is not bounded: the next entry tells.
+            let at = if gauge == Gauge::Head { head } else { sum };
+            record.trips.get_or_insert_default().set(gauge, at, trip);
         }
     }
 
@@ -147,6 +161,7 @@ impl Engine {
         }
         self.stats.lost_retention += subscription.lost_to_retention().saturating_sub(retention);
         place(subscription, view);
+        self.stats.ring_bytes -= view.trim();
     }
 
     /// A reader of history whose socket refuses gives its slice back when memory for slices is short.
@@ -198,11 +213,11 @@ impl Engine {
             };
             // A write was tried and taken: nothing gives before the next is refused.
             let subscription = &mut self.subscriptions[index as usize];
-            cursor::hold(
-                subscription,
-                self.views.get_mut(subscription.view),
-                Hold::Live,
-            );
+            let view = self.views.get_mut(subscription.view);
+            if subscription.hold == Hold::Parked {
+                cursor::hold(subscription, view, Hold::Live);
+                self.stats.ring_bytes -= view.trim();
+            }
             self.next_step(index);
         }
         self.ask();
@@ -211,6 +226,8 @@ impl Engine {
     /// Decides what a subscription waits for: its session's next write, the next entry of its view, or a piece of history.
     pub(crate) fn next_step(&mut self, index: u32) {
         self.advance_history(index);
+        let view = self.views.get_mut(self.subscriptions[index as usize].view);
+        self.stats.ring_bytes -= view.trim();
         let subscription = &self.subscriptions[index as usize];
         if subscription.has_data(self.views.get(subscription.view)) {
             self.make_ready(index);

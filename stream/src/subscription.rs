@@ -130,6 +130,8 @@ pub(crate) struct Subscription {
     pub(crate) leaving: bool,
     /// A frame of it is under way.
     pub(crate) under_way: bool,
+    /// How many times it was parked with a trip set.
+    pub(crate) parked: u32,
     /// That frame is of an epoch that has ended: no ledger counts it.
     former: bool,
     pub(crate) start: u64,
@@ -170,6 +172,7 @@ impl Subscription {
             announce: false,
             leaving: false,
             under_way: false,
+            parked: 0,
             former: false,
             start: 0,
             cursor: 0,

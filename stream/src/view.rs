@@ -30,28 +30,52 @@ pub(crate) enum Scan {
     At { next: u32, again: bool },
 }
 
-/// When a parked subscription passes its bound.
+/// A subscription to be looked at when a mark is passed; void once it was parked another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Trip {
+    pub(crate) key: SubKey,
+    pub(crate) parked: u32,
+}
+
+/// What a trip waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gauge {
+    /// The ordinal of the head.
+    Head,
+    /// The running sum of bytes.
+    Sum,
+}
+
+/// When parked subscriptions pass their bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Trips {
-    by_head: BinaryHeap<Reverse<(u64, SubKey)>>,
-    by_sum: BinaryHeap<Reverse<(u64, SubKey)>>,
+    by_head: BinaryHeap<Reverse<(u64, Trip)>>,
+    by_sum: BinaryHeap<Reverse<(u64, Trip)>>,
 }
 
 impl Trips {
-    /// `key` is to be looked at when the head passes `head` or the running sum passes `sum`.
-    pub(crate) fn set(&mut self, key: SubKey, head: u64, sum: u64) {
-        self.by_head.push(Reverse((head, key)));
-        self.by_sum.push(Reverse((sum, key)));
+    /// `trip` is due when the gauge passes `at`.
+    pub(crate) fn set(&mut self, gauge: Gauge, at: u64, trip: Trip) {
+        self.heap(gauge).push(Reverse((at, trip)));
     }
 
-    /// The next that tripped; it may have moved on since.
-    pub(crate) fn next(&mut self, head: u64, sum: u64) -> Option<SubKey> {
-        Self::pop(&mut self.by_head, head).or_else(|| Self::pop(&mut self.by_sum, sum))
+    /// The next that is due, and by which gauge.
+    pub(crate) fn next(&mut self, head: u64, sum: u64) -> Option<(Gauge, Trip)> {
+        let by_head = self.pop(Gauge::Head, head).map(|t| (Gauge::Head, t));
+        by_head.or_else(|| self.pop(Gauge::Sum, sum).map(|t| (Gauge::Sum, t)))
     }
 
-    fn pop(heap: &mut BinaryHeap<Reverse<(u64, SubKey)>>, reached: u64) -> Option<SubKey> {
+    fn heap(&mut self, gauge: Gauge) -> &mut BinaryHeap<Reverse<(u64, Trip)>> {
+        match gauge {
+            Gauge::Head => &mut self.by_head,
+            Gauge::Sum => &mut self.by_sum,
+        }
+    }
+
+    fn pop(&mut self, gauge: Gauge, reached: u64) -> Option<Trip> {
+        let heap = self.heap(gauge);
         match heap.peek() {
-            Some(Reverse((at, _))) if reached > *at => heap.pop().map(|Reverse((_, key))| key),
+            Some(Reverse((at, _))) if reached > *at => heap.pop().map(|Reverse((_, trip))| trip),
             _ => None,
         }
     }
@@ -337,14 +361,18 @@ mod tests {
     #[test]
     fn a_trip_fires_once_its_mark_is_passed() {
         let mut trips = Trips::default();
-        let key = SubKey {
-            index: 1,
-            serial: 1,
+        let trip = Trip {
+            key: SubKey {
+                index: 1,
+                serial: 1,
+            },
+            parked: 1,
         };
-        trips.set(key, 10, 1000);
+        trips.set(Gauge::Head, 10, trip);
+        trips.set(Gauge::Sum, 1000, trip);
         assert_eq!(trips.next(10, 1000), None);
-        assert_eq!(trips.next(11, 0), Some(key));
-        assert_eq!(trips.next(11, 1001), Some(key));
+        assert_eq!(trips.next(11, 0), Some((Gauge::Head, trip)));
+        assert_eq!(trips.next(11, 1001), Some((Gauge::Sum, trip)));
         assert_eq!(trips.next(99, 9999), None);
     }
 }

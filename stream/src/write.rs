@@ -282,26 +282,14 @@ impl Engine {
                 continue;
             }
             let end = subscription.end(view);
-            if cursor >= end {
-                // Its ledger is taken where it is written: nothing of it may be planned and not yet written.
-                if subscription.draining().is_some()
-                    && self
-                        .plan
-                        .items
-                        .last()
-                        .is_none_or(|i| i.subscription != index)
-                {
-                    self.plan_drained(index);
-                }
-                return;
-            }
             let skips = subscription.overflow == Overflow::Conflate && mode == Mode::Behind;
-            let next = if skips {
-                self.next_survivor(index, cursor)
-            } else {
-                self.next_entry(index, cursor)
+            let next = match cursor < end {
+                false => None,
+                true if skips => self.next_survivor(index, cursor),
+                true => self.next_entry(index, cursor),
             };
             let Some((frame, item)) = next.filter(|(_, item)| item.at < end) else {
+                self.plan_drained(index);
                 return;
             };
             cursor = item.at + 1;
@@ -379,8 +367,18 @@ impl Engine {
         Rc::from(self.frames.text(|out| encode::gap(out, &view.text, &gap)))
     }
 
+    /// The end of a subscription that is being drained and has nothing left to receive. Its ledger is taken where it is
+    /// written: nothing of it may be planned and not yet written.
     fn plan_drained(&mut self, index: u32) {
-        if self.plan.room() == 0 {
+        let drains = self.subscriptions[index as usize].draining().is_some();
+        if !drains
+            || self.plan.room() == 0
+            || self
+                .plan
+                .items
+                .last()
+                .is_some_and(|i| i.subscription == index)
+        {
             return;
         }
         let id = self.subscriptions[index as usize]

@@ -12,7 +12,7 @@ mod raw;
 mod socket;
 
 pub use http::{Response, http_get, http_request};
-pub use node::{Finished, Node, pid_of, process_rss_bytes, run_to_end, worker, workers};
+pub use node::{Finished, Node, looks, pid_of, process_rss_bytes, run_to_end, worker, workers};
 pub use raw::{Raw, masked_frame, upgrade_request};
 pub use socket::{Closing, Socket, offset, residual};
 

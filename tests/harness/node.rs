@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Interval, MissedTickBehavior};
 
 /// The program under test.
 const SERVER: &str = env!("CARGO_BIN_EXE_pubsub-server");
@@ -162,8 +162,7 @@ impl Node {
     /// The first `/status` that `holds`; the admin role may be away meanwhile.
     pub async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let mut last = None;
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = looks();
         let found = tokio::time::timeout(PATIENCE, async {
             loop {
                 looks.tick().await;
@@ -198,6 +197,23 @@ impl Node {
             .expect("the admin role answers /metrics")
             .body;
         sum_of_metric(&body, name, labels)
+    }
+
+    /// Waits until a metric has come to `value`: processes post their counts now and then.
+    pub async fn until_metric(&self, name: &str, labels: &str, value: u64) {
+        let mut looks = looks();
+        let mut last = None;
+        let reached = tokio::time::timeout(PATIENCE, async {
+            while last != Some(value) {
+                looks.tick().await;
+                last = Some(self.metric(name, labels).await);
+            }
+        });
+        let reached = reached.await;
+        assert!(
+            reached.is_ok(),
+            "{name}{{{labels}}} stays at {last:?} and should come to {value}"
+        );
     }
 
     /// The process in `slot`, as `/status` has it.
@@ -272,6 +288,13 @@ impl Drop for Node {
         }
         kill_all(self.directory.path());
     }
+}
+
+/// Ticks for looking at a state that announces itself by no event.
+pub fn looks() -> Interval {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }
 
 /// The rows of `/status` for workers.

@@ -257,11 +257,14 @@ impl Socket {
         messages
     }
 
-    /// True when a pong comes back and no frame of data before it: nothing else had been sent to this client.
+    /// True when a pong comes back and neither message nor gap before it: no more data had been sent to this client.
     pub async fn is_quiet(&mut self) -> bool {
         let pong = self.ask(json!({"op": "ping"})).await;
         assert_eq!(pong["op"], "pong", "{pong}");
-        self.waiting.is_empty()
+        !self
+            .waiting
+            .iter()
+            .any(|frame| frame["op"] == "msg" || frame["op"] == "gap")
     }
 
     /// Reads on until the server closes; gives what came and how it ended.

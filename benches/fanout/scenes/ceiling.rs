@@ -114,10 +114,10 @@ fn describe(findings: &mut Findings, when: &str, phase: &Phase) {
         ),
     );
     findings.say(
-        format!("{when}: server, subscribers, loop lag p99"),
+        format!("{when}: server, starved, subscribers, loop lag p99"),
         format!(
-            "{:.2} cores, {:.2} cores, {:.1} ms",
-            phase.cores, phase.own_busy, phase.own_lag_ms
+            "{:.2} cores, {:.2} cores, {:.2} cores, {:.1} ms",
+            phase.cores, phase.starved, phase.own_busy, phase.own_lag_ms
         ),
     );
 }
@@ -126,6 +126,9 @@ fn limit(phase: &Phase) -> String {
     let busiest = phase.roles.iter().max_by(|a, b| a.1.total_cmp(&b.1));
     match busiest {
         _ if phase.own_busy > BUSY => "the subscribers' side: its core was full".to_owned(),
+        _ if phase.starved > 1.0 - BUSY => {
+            "other processes of this machine took the server's core: not a finding".to_owned()
+        }
         Some((role, cores)) if *cores > BUSY => format!("{role}: its core was full ({cores:.2})"),
         _ => "neither side's core was full: see the latencies".to_owned(),
     }

@@ -35,17 +35,13 @@ pub fn balance(asked: &Asked) -> Result<Findings, String> {
                 .unwrap_or(0)
         })
         .collect();
-    let body = http::get(server.admin(), "/status", PATIENCE)
-        .map_err(|error| format!("/status: {error}"))?;
-    let status: Value =
-        serde_json::from_slice(&body).map_err(|error| format!("/status: {error}"))?;
-    let of = |worker: &Value| worker["connections"].as_u64().unwrap_or(0);
-    let counted: Vec<u64> = status["workers"]
-        .as_array()
-        .map(|workers| workers.iter().map(of).collect())
-        .unwrap_or_default();
     let mut findings = Findings::default();
-    for (whose, counts) in [("by welcome", &told), ("by /status", &counted)] {
+    let mut counts = vec![("by welcome", told)];
+    match by_status(&server) {
+        Ok(counted) => counts.push(("by /status", counted)),
+        Err(why) => findings.say("/status", why),
+    }
+    for (whose, counts) in &counts {
         let mean = counts.iter().sum::<u64>() as f64 / f64::from(WORKERS);
         let fullest = counts.iter().max().copied().unwrap_or(0);
         findings.say(
@@ -54,9 +50,19 @@ pub fn balance(asked: &Asked) -> Result<Findings, String> {
         );
     }
     findings.say("failed", format!("{}", audience.swarm.counters().failed));
-    findings.keep(json!({"told": told, "counted": counted}));
+    findings.keep(json!({"connections": counts}));
     audience.leave()?;
     Ok(findings)
+}
+
+fn by_status(server: &Server) -> Result<Vec<u64>, String> {
+    let body = http::get(server.admin(), "/status", PATIENCE).map_err(|error| error.to_string())?;
+    let status: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    let workers = status["workers"].as_array().ok_or("no workers in it")?;
+    Ok(workers
+        .iter()
+        .map(|worker| worker["connections"].as_u64().unwrap_or(0))
+        .collect())
 }
 
 pub fn upgrades(asked: &Asked) -> Result<Findings, String> {

@@ -11,6 +11,7 @@ const WORKERS: u32 = 10;
 /// Starting is over by then.
 const REST: Duration = Duration::from_secs(5);
 
+#[allow(clippy::disallowed_methods)] // doing nothing for a while is what is measured
 pub fn run(asked: &Asked) -> Result<Findings, String> {
     let server = Server::start(WORKERS, asked.pin)?;
     let tree = || measure::tree(server.pid()).map_err(|error| error.to_string());

@@ -16,6 +16,9 @@ const CONNECTS_PER_S: f64 = 4000.0;
 /// What a server has done after a connect is done too when its memory is read.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// Share of a core that the measured side may have been kept waiting for before a comparison is doubted.
+const STARVED_MAX: f64 = 0.1;
+
 pub fn run(asked: &Asked, subscribers: usize, per_s: f64) -> Result<Findings, String> {
     let server = Server::start(1, asked.pin)?;
     let mut floor = FloorChild::start(asked.pin)?;
@@ -133,12 +136,13 @@ fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
     );
     for (name, phases) in [("server", ours), ("floor", bare)] {
         findings.say(
-            format!("{name}: delivered, CPU per message, cores"),
+            format!("{name}: delivered, CPU per message, cores, starved"),
             format!(
-                "{:.0}/s, {:.2} us, {:.2}",
+                "{:.0}/s, {:.2} us, {:.2}, {:.2}",
                 of(phases, |p| p.delivered_per_s),
                 of(phases, |p| p.cpu_us),
-                of(phases, |p| p.cores)
+                of(phases, |p| p.cores),
+                of(phases, |p| p.starved)
             ),
         );
         let worst = phases
@@ -168,6 +172,12 @@ fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
         );
     }
     findings.say("messages a second, server / floor", format!("{speed:.2}"));
+    if of(ours, |phase| phase.starved).max(of(bare, |phase| phase.starved)) > STARVED_MAX {
+        findings.say(
+            "NOTE",
+            "other processes took the cores: repeat this on a quiet machine",
+        );
+    }
     findings.say(
         "subscribers' own CPU per message, busy, loop lag p99",
         format!(

@@ -10,15 +10,18 @@ use pubsub_load::clock;
 use pubsub_load::floor::TOPIC;
 use pubsub_load::measure;
 use pubsub_load::publisher::{Acks, Publisher};
-use pubsub_load::swarm::Group;
+use pubsub_load::swarm::{Group, Subscription};
 use pubsub_load::target::Target;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HEALTHY: usize = 990;
 const STOPPED: usize = 10;
+
+/// Messages that may wait for one of those that stop.
+const BOUND: u64 = 16;
 
 /// Publications a second: a third of what one core can write one by one.
 const PER_S: f64 = 60.0;
@@ -40,7 +43,11 @@ struct Phase {
 pub fn run(asked: &Asked) -> Result<Findings, String> {
     let server = Server::start(1, asked.pin)?;
     let mut audience = Audience::new(&server, 2000.0)?;
-    audience.join(STOPPED, TOPIC, Group::APART)?;
+    let bound = Subscription {
+        topic: TOPIC.to_owned(),
+        settings: bound(),
+    };
+    audience.join_as(STOPPED, &bound, Group::APART)?;
     audience.join(HEALTHY, TOPIC, Group::MAIN)?;
     let target = Target::parse(&server.url()).map_err(|error| error.to_string())?;
     let mut publisher = Publisher::connect(&target, 1, Duration::from_secs(10))
@@ -84,6 +91,17 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
     findings
         .keep(json!({"healthy": HEALTHY, "stopped": STOPPED, "per_s": PER_S, "phases": phases}));
     Ok(findings)
+}
+
+/// A bound that is reached soon after they stop: their policy acts for most of the phase.
+fn bound() -> Map<String, Value> {
+    let bound = json!({"messages": BOUND});
+    [
+        ("bound".to_owned(), bound),
+        ("overflow".to_owned(), json!("drop_oldest")),
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn phases(asked: &Asked, server: &Server, audience: &mut Audience) -> Result<Vec<Phase>, String> {

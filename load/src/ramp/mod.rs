@@ -2,6 +2,7 @@
 //!
 //! Owns the run: it asks the scenario what is due, tells the swarm, and reads the clocks and `/proc` at the end of each line.
 //! What a line looks like is [`row`]'s, what a run is worth [`verdict`]'s.
+mod progress;
 pub mod row;
 pub mod verdict;
 
@@ -12,21 +13,15 @@ use crate::scenario::{Due, Ramp};
 use crate::swarm::lag::LoopLag;
 use crate::swarm::{Group, Options, Swarm, SwarmError, Tally, TopicId, files, socket};
 use crate::{clock, measure};
+use progress::Progress;
 use row::Row;
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::Duration;
-use verdict::{Run, Verdict};
+use verdict::{Own, Run, Verdict};
 
 /// The longest time between two looks at Ctrl-C and at the clock.
 const SLICE: Duration = Duration::from_millis(100);
-
-/// Shortest run that shows how far it is.
-const PROGRESS_FROM: Duration = Duration::from_secs(2);
-
-/// Time between two signs of life: on a terminal one line is written over; elsewhere lines add up.
-const PROGRESS_TERMINAL_NS: u64 = 500_000_000;
-const PROGRESS_PLAIN_NS: u64 = 10_000_000_000;
 
 /// A message older than this that has not arrived counts as never arriving in its line's percentiles.
 const OVERDUE: Duration = Duration::from_secs(5);
@@ -39,7 +34,7 @@ const CLOSES_PER_S: f64 = 10_000.0;
 
 /// Time for the last connections to come about, for all ledgers to be answered beyond the time that asking takes, and for all
 /// connections to close.
-const ANSWERS: Duration = Duration::from_secs(10);
+const ANSWERS: Duration = Duration::from_secs(30);
 
 /// Runs a ramp to its end; the exit code.
 pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
@@ -77,6 +72,7 @@ struct Running<'a> {
 struct Line {
     begun_ns: u64,
     own_ns: u64,
+    own_starved_ns: u64,
     server: Option<measure::Sample>,
     late_ns: u64,
 }
@@ -86,6 +82,7 @@ impl Line {
         Self {
             begun_ns: clock::mono_ns(),
             own_ns: clock::thread_cpu_ns(),
+            own_starved_ns: measure::own_thread_starved_ns().unwrap_or(0),
             server: server.and_then(sample),
             late_ns: 0,
         }
@@ -253,6 +250,7 @@ impl<'a> Running<'a> {
             row.cpu_time_s = Some(ns as f64 / 1e9);
             row.server_cores = Some(ns as f64 / 1e9 / seconds);
             row.server_us = per_message(ns);
+            row.server_starved = Some(after.starved_ns_since(before) as f64 / 1e9 / seconds);
             row.server_pss_m = Some(mb(after.pss_bytes()));
         }
         if let Ok((load, total, used)) = measure::machine() {
@@ -265,11 +263,17 @@ impl<'a> Running<'a> {
         let own_ns = self.line.own_ns - begun.own_ns;
         row.own_cores = own_ns as f64 / 1e9 / seconds;
         row.own_us = per_message(own_ns);
+        row.own_starved = (self.line.own_starved_ns - begun.own_starved_ns) as f64 / 1e9 / seconds;
     }
 
     fn judge(&mut self, row: &mut Row, lag: &LoopLag) {
         row.loop_lag_ms = lag.quantile_ms(0.99);
-        let limit = verdict::limit(row.loop_lag_ms, self.asked.lag_max, row.own_cores);
+        let own = Own {
+            lag_ms: row.loop_lag_ms,
+            busy: row.own_cores,
+            starved: row.own_starved,
+        };
+        let limit = verdict::limit(own, self.asked.lag_max);
         row.valid = verdict::valid(limit.as_ref());
         self.windows += 1;
         if let Some(why) = limit {
@@ -280,28 +284,37 @@ impl<'a> Running<'a> {
 
     /// Asks each subscription for its ledger, compares, and goes.
     fn close_the_books(mut self) -> Result<Verdict, Failure> {
-        self.swarm
-            .run_until(ANSWERS, |swarm| swarm.unsettled() == 0)
-            .map_err(fault)?;
-        let asked = self.swarm.standing().subscribed as u64;
-        self.swarm.ask_ledgers(LEDGERS_PER_S);
+        // What is measured ends here: from now on the generator loads the server with questions.
+        let latency_ms = [
+            self.whole.quantile_ms(0.5),
+            self.whole.quantile_ms(0.99),
+            self.whole.max_ms(),
+        ];
+        let Self {
+            swarm, progress, ..
+        } = &mut self;
+        let settled = |swarm: &Swarm| {
+            let unsettled = swarm.unsettled();
+            progress.wait_for("connections", unsettled);
+            unsettled == 0
+        };
+        swarm.run_until(ANSWERS, settled).map_err(fault)?;
+        let asked = swarm.standing().subscribed as u64;
+        swarm.ask_ledgers(LEDGERS_PER_S);
         let limit = ANSWERS + Duration::from_secs_f64(asked as f64 / LEDGERS_PER_S);
-        self.swarm
-            .run_until(limit, |swarm| swarm.unanswered() == 0)
-            .map_err(fault)?;
+        let answered = |swarm: &Swarm| {
+            let unanswered = swarm.unanswered();
+            progress.wait_for("ledgers", unanswered);
+            unanswered == 0
+        };
+        swarm.run_until(limit, answered).map_err(fault)?;
+        progress.clear();
         let late = self.swarm.unanswered() as u64;
-        self.whole
-            .add(&self.swarm.take_window(Group::MAIN, OVERDUE));
         let verdict = Verdict::of(&Run {
             counters: self.swarm.counters(),
-            received: self.whole.received,
             asked,
             late,
-            latency_ms: [
-                self.whole.quantile_ms(0.5),
-                self.whole.quantile_ms(0.99),
-                self.whole.max_ms(),
-            ],
+            latency_ms,
             limit: self.limit.as_ref(),
             invalid: self.invalid,
             windows: self.windows,
@@ -338,63 +351,4 @@ fn report(asked: &Asked) -> Result<Box<dyn Write>, Failure> {
 #[allow(clippy::needless_pass_by_value)] // what `map_err` hands over
 fn unwritable(error: io::Error) -> Failure {
     Failure::unavailable(format!("the report cannot be written: {error}"))
-}
-
-/// A sign of life on standard error.
-struct Progress {
-    begun_ns: u64,
-    shown_ns: u64,
-    total: Duration,
-    every_ns: u64,
-    received: u64,
-    open_line: bool,
-}
-
-impl Progress {
-    fn new(total: Duration) -> Self {
-        let now = clock::mono_ns();
-        let every_ns = if io::stderr().is_terminal() {
-            PROGRESS_TERMINAL_NS
-        } else {
-            PROGRESS_PLAIN_NS
-        };
-        Self {
-            begun_ns: now,
-            shown_ns: now,
-            total,
-            every_ns,
-            received: 0,
-            open_line: false,
-        }
-    }
-
-    fn show(&mut self, swarm: &Swarm, clients: usize) {
-        let now = clock::mono_ns();
-        let since = now - self.shown_ns;
-        if since < self.every_ns || self.total < PROGRESS_FROM {
-            return;
-        }
-        self.shown_ns = now;
-        let received = swarm.counters().received;
-        let per_s = (received - self.received) as f64 * 1e9 / since as f64;
-        self.received = received;
-        let at = Duration::from_nanos(now - self.begun_ns).as_secs();
-        let open = swarm.counters().upgraded - swarm.counters().closed_total();
-        let text = format!(
-            "{at} s of {} s, {open} of {clients} connected, {per_s:.0} messages/s",
-            self.total.as_secs()
-        );
-        if self.every_ns == PROGRESS_TERMINAL_NS {
-            eprint!("\r\x1b[K{text}");
-            self.open_line = true;
-        } else {
-            eprintln!("{text}");
-        }
-    }
-
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.open_line) {
-            eprint!("\r\x1b[K");
-        }
-    }
 }

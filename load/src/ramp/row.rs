@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 /// The names, in order. The first twelve are the prototype's, to the letter: people's scripts read them.
-pub const COLUMNS: [&str; 34] = [
+pub const COLUMNS: [&str; 36] = [
     "clients",
     "connected",
     "cpu time",
@@ -31,10 +31,12 @@ pub const COLUMNS: [&str; 34] = [
     "closed",
     "offset errors",
     "server cores",
+    "server starved (cores)",
     "server cpu per message (us)",
     "server PSS (M)",
     "TCP memory (M)",
     "own cores",
+    "own starved (cores)",
     "own cpu per message (us)",
     "own PSS (M)",
     "loop lag p99 (ms)",
@@ -71,10 +73,12 @@ pub struct Row {
     pub closed: u64,
     pub offset_errors: u64,
     pub server_cores: Option<f64>,
+    pub server_starved: Option<f64>,
     pub server_us: Option<f64>,
     pub server_pss_m: Option<f64>,
     pub tcp_memory_m: Option<f64>,
     pub own_cores: f64,
+    pub own_starved: f64,
     pub own_us: Option<f64>,
     pub own_pss_m: Option<f64>,
     pub loop_lag_ms: f64,
@@ -125,10 +129,12 @@ impl Row {
             .whole(self.closed)
             .whole(self.offset_errors);
         line.maybe(self.server_cores)
+            .maybe(self.server_starved)
             .maybe(self.server_us)
             .maybe(self.server_pss_m)
             .maybe(self.tcp_memory_m);
         line.number(self.own_cores)
+            .number(self.own_starved)
             .maybe(self.own_us)
             .maybe(self.own_pss_m)
             .number(self.loop_lag_ms);
@@ -206,6 +212,7 @@ mod tests {
                 "p99.9 (ms)",
                 "max (ms)",
                 "server cores",
+                "server starved (cores)",
                 "server cpu per message (us)",
                 "server PSS (M)",
                 "TCP memory (M)",

@@ -9,14 +9,44 @@ use std::time::Duration;
 /// Share of its core above which a generator no longer looks when it should.
 const BUSY_MAX: f64 = 0.95;
 
+/// Share of the time without a core above which the machine is named as the reason.
+const STARVED_MAX: f64 = 0.1;
+
+/// What the generator itself was like in a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Own {
+    /// Its loop's lag, p99, milliseconds.
+    pub lag_ms: f64,
+    /// The core its thread used.
+    pub busy: f64,
+    /// The core its thread was ready for and did not get.
+    pub starved: f64,
+}
+
 /// Why the generator was the limit in a window, in words; `None`: it was not.
-pub fn limit(loop_lag_ms: f64, lag_max: Duration, busy: f64) -> Option<String> {
+pub fn limit(own: Own, lag_max: Duration) -> Option<String> {
     let lag_max_ms = lag_max.as_secs_f64() * 1000.0;
-    if busy > BUSY_MAX {
-        return Some(format!("its thread took {:.0} % of a core", busy * 100.0));
+    if own.busy > BUSY_MAX {
+        return Some(format!(
+            "its thread took {:.0} % of a core",
+            own.busy * 100.0
+        ));
     }
-    (loop_lag_ms > lag_max_ms).then(|| {
-        format!("its own loop lag p99 was {loop_lag_ms:.1} ms, more than {lag_max_ms:.0} ms")
+    if own.lag_ms <= lag_max_ms {
+        return None;
+    }
+    let lag = format!(
+        "its own loop lag p99 was {:.1} ms, more than {lag_max_ms:.0} ms",
+        own.lag_ms
+    );
+    let starved = format!(
+        "; other processes kept it off the cores for {:.0} % of the time",
+        own.starved * 100.0
+    );
+    Some(if own.starved > STARVED_MAX {
+        lag + &starved
+    } else {
+        lag
     })
 }
 
@@ -33,13 +63,11 @@ pub struct Verdict {
 pub struct Run<'a> {
     /// What happened.
     pub counters: &'a Counters,
-    /// Messages received in all.
-    pub received: u64,
     /// Subscriptions asked for their ledgers.
     pub asked: u64,
     /// Of these, not answered in time.
     pub late: u64,
-    /// p50, p99 and the longest over all of the run, milliseconds.
+    /// p50, p99 and the longest over all windows, milliseconds.
     pub latency_ms: [Option<f64>; 3],
     /// The first window in which the generator was the limit, and why.
     pub limit: Option<&'a (usize, String)>,
@@ -74,7 +102,7 @@ impl Verdict {
         let [p50, p99, max] = run.latency_ms.map(ms);
         self.say(format!(
             "received {}, p50 {p50}, p99 {p99}, max {max} (over expected deliveries)",
-            run.received
+            run.counters.received
         ));
     }
 
@@ -185,7 +213,6 @@ mod tests {
     fn judged(counters: &Counters) -> Verdict {
         let run = Run {
             counters,
-            received: 9,
             asked: 1,
             late: 0,
             latency_ms: [None; 3],
@@ -239,18 +266,28 @@ mod tests {
 
     #[test]
     fn a_generator_that_was_the_limit_says_so() {
-        assert_eq!(limit(49.0, LAG_MAX, 0.9), None);
-        assert!(limit(51.0, LAG_MAX, 0.1).unwrap().contains("loop lag"));
+        let of = |lag_ms, busy, starved| {
+            limit(
+                Own {
+                    lag_ms,
+                    busy,
+                    starved,
+                },
+                LAG_MAX,
+            )
+        };
+        assert_eq!(of(49.0, 0.9, 0.5), None);
+        assert!(of(51.0, 0.1, 0.0).unwrap().ends_with("more than 50 ms"));
         assert!(
-            limit(0.0, LAG_MAX, 0.96)
+            of(51.0, 0.1, 0.4)
                 .unwrap()
-                .contains("96 % of a core")
+                .contains("other processes kept it off the cores for 40 %")
         );
+        assert!(of(0.0, 0.96, 0.0).unwrap().contains("96 % of a core"));
         let counters = Counters::default();
         let why = (300, "it was slow".to_owned());
         let run = Run {
             counters: &counters,
-            received: 9,
             asked: 1,
             late: 0,
             latency_ms: [None; 3],

@@ -9,12 +9,14 @@
 //! - [`tally`], [`lag`], [`counters`], [`published`]: what is counted; pure
 //! - `conn`, `topics`: the records
 //! - `socket`, `inbound`: the way in and out
+//! - `turn`, `due`: the loop
 //! - [`files`]: how many connections there may be
 //!
 //! Laws: connections are begun in an even rate decided beforehand; a message is stamped right after the read that brought it;
 //! the loop's own slowness is measured all the time; nothing is kept per message.
 mod conn;
 pub mod counters;
+mod due;
 pub mod error;
 pub mod files;
 pub mod frames;
@@ -27,6 +29,7 @@ pub mod said;
 pub(crate) mod socket;
 pub mod tally;
 mod topics;
+mod turn;
 pub mod upgrade;
 
 pub use conn::Group;
@@ -39,10 +42,9 @@ use crate::clock;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use conn::{Conn, Owed, State};
-use inbound::{End, Inbound, NO_CLOSE_FRAME, Peer, Visit};
+use inbound::Inbound;
 use lag::LoopLag;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::io::Errno;
+use rustix::event::epoll::{self, CreateFlags, Event};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -51,12 +53,6 @@ use topics::Topic;
 
 /// Events of one turn. Many: what a turn visits late has gathered more to be read at once.
 const EVENTS: usize = 4096;
-
-/// Connects, or commands, begun in one turn, so that pacing never keeps reads waiting.
-const BEGUN_PER_TURN: usize = 64;
-
-/// Close code of a client that is done (RFC 6455 section 7.4.1).
-const NORMAL: u16 = 1000;
 
 /// Connections that are given a command one after the other.
 type Paced = (Vec<u64>, Schedule);
@@ -185,7 +181,6 @@ impl Swarm {
         mut done: impl FnMut(&Self) -> bool,
     ) -> Result<bool, SwarmError> {
         let end = clock::mono_ns().saturating_add(limit.as_nanos() as u64);
-        self.looked_ns = clock::mono_ns();
         loop {
             if done(self) {
                 return Ok(true);
@@ -248,7 +243,7 @@ impl Swarm {
         tally
     }
 
-    /// The loop's own slowness since the last time.
+    /// The loop's own slowness since the last time. Time between two runs counts as one long turn: nobody was looking.
     pub fn take_lag(&mut self) -> LoopLag {
         std::mem::take(&mut self.lag)
     }
@@ -304,267 +299,6 @@ impl Swarm {
         self.conns.is_empty() && self.queued == 0
     }
 
-    /// Waits, takes what came, does what is due: in this order, so that the caller sees at once what was done.
-    fn turn(&mut self, end_ns: u64) -> Result<(), SwarmError> {
-        let due = if self.again.is_empty() {
-            self.due_ns().min(end_ns)
-        } else {
-            0
-        };
-        let wait = due.saturating_sub(clock::mono_ns());
-        let asleep = clock::mono_ns();
-        self.lag.worked(asleep - self.looked_ns);
-        self.events.clear();
-        let timeout = clock::timespec(wait);
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut self.events),
-            Some(&timeout),
-        ) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(SwarmError::system("epoll_wait")(error)),
-        }
-        self.looked_ns = clock::mono_ns();
-        self.lag.waited(self.looked_ns - asleep);
-        let events = std::mem::take(&mut self.events);
-        for event in &events {
-            let Event { flags, data, .. } = *event;
-            self.on_event(data.u64(), flags);
-        }
-        self.events = events;
-        for token in std::mem::take(&mut self.again) {
-            self.on_readable(token, Peer::Done);
-        }
-        self.act(clock::mono_ns())
-    }
-
-    /// When something is to be done next.
-    fn due_ns(&self) -> u64 {
-        let of = |paced: &Option<Paced>| {
-            paced
-                .as_ref()
-                .map_or(u64::MAX, |(_, schedule)| schedule.next().1)
-        };
-        let may_begin = self.queued > 0 && self.under_way < self.options.under_way;
-        let connect = self
-            .pace
-            .filter(|_| may_begin)
-            .map_or(u64::MAX, |pace| pace.next().1);
-        let handshake = self.handshakes.front().map_or(u64::MAX, |(at, _)| *at);
-        connect
-            .min(handshake)
-            .min(of(&self.asking))
-            .min(of(&self.leaving))
-    }
-
-    /// Does what is due.
-    fn act(&mut self, now: u64) -> Result<(), SwarmError> {
-        self.begin_due(now)?;
-        let asking = self.asking.take();
-        self.asking = self.command_due(asking, now, |inbound, conn| {
-            let mut command = Vec::new();
-            inbound.topics[conn.topic as usize].ledger(&mut command);
-            socket::say(conn, &command)
-        });
-        let leaving = self.leaving.take();
-        self.leaving = self.command_due(leaving, now, |_, conn| begin_leaving(conn));
-        self.expire(now);
-        Ok(())
-    }
-
-    fn begin_due(&mut self, now: u64) -> Result<(), SwarmError> {
-        for _ in 0..BEGUN_PER_TURN {
-            let due = self.queued > 0 && self.under_way < self.options.under_way;
-            if !due || self.pace.as_mut().and_then(|pace| pace.poll(now)).is_none() {
-                break;
-            }
-            let Some((left, topic, group)) = self.queue.front_mut() else {
-                break;
-            };
-            let (topic, group) = (*topic, *group);
-            *left -= 1;
-            if *left == 0 {
-                self.queue.pop_front();
-            }
-            self.queued -= 1;
-            self.begin(now, topic, group)?;
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, now: u64, topic: TopicId, group: Group) -> Result<(), SwarmError> {
-        let addr = self.options.target.addr;
-        let source = socket::source(addr, self.options.sources, self.begun);
-        self.begun += 1;
-        let receive_bytes = self
-            .options
-            .apart_receive_bytes
-            .filter(|_| group == Group::APART);
-        let fd = match socket::begin(addr, source, receive_bytes) {
-            Ok(fd) => fd,
-            Err(why) => {
-                self.failed(ConnectError::Refused { addr, why });
-                return Ok(());
-            }
-        };
-        self.generation = self.generation.wrapping_add(1);
-        let entry = self.conns.vacant_entry();
-        let token = token(entry.key(), self.generation);
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, &fd, EventData::new_u64(token), flags)
-            .map_err(SwarmError::system("epoll_ctl"))?;
-        entry.insert(Conn::new(fd, self.generation, topic.0, group));
-        self.under_way += 1;
-        self.handshakes
-            .push_back((now + self.options.handshake.as_nanos() as u64, token));
-        Ok(())
-    }
-
-    /// Gives the next of `paced` their command while it is due; what is left of them.
-    fn command_due(
-        &mut self,
-        paced: Option<Paced>,
-        now: u64,
-        mut command: impl FnMut(&mut Inbound, &mut Conn) -> Result<(), Errno>,
-    ) -> Option<Paced> {
-        let (mut tokens, mut schedule) = paced?;
-        for _ in 0..BEGUN_PER_TURN {
-            if tokens.is_empty() || schedule.poll(now).is_none() {
-                break;
-            }
-            let Some(token) = tokens.pop() else { break };
-            let Some(conn) = find(&mut self.conns, token) else {
-                continue;
-            };
-            if command(&mut self.inbound, conn).is_err() {
-                self.end(token, End::Stream);
-            }
-        }
-        (!tokens.is_empty()).then_some((tokens, schedule))
-    }
-
-    /// Ends handshakes whose time is up. All have the same time, so the first begun is the first to end.
-    fn expire(&mut self, now: u64) {
-        while let Some(&(at, token)) = self.handshakes.front() {
-            let pending = find(&mut self.conns, token)
-                .is_some_and(|conn| matches!(conn.state, State::Connecting | State::Upgrading));
-            if pending && at > now {
-                break;
-            }
-            self.handshakes.pop_front();
-            if pending {
-                self.forget(token);
-                self.failed(ConnectError::Timeout {
-                    addr: self.options.target.addr,
-                    after: self.options.handshake,
-                });
-            }
-        }
-    }
-
-    fn on_event(&mut self, token: u64, flags: EventFlags) {
-        let Some(conn) = find(&mut self.conns, token) else {
-            return;
-        };
-        let peer = if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
-            Peer::Done
-        } else {
-            Peer::Speaking
-        };
-        if conn.state == State::Connecting {
-            return self.on_connected(token);
-        }
-        if conn.rare.is_some() && flags.contains(EventFlags::OUT) && socket::flush(conn).is_err() {
-            return self.end(token, End::Stream);
-        }
-        if flags.contains(EventFlags::IN) || peer == Peer::Done {
-            self.on_readable(token, peer);
-        }
-    }
-
-    fn on_connected(&mut self, token: u64) {
-        let addr = self.options.target.addr;
-        let upgrade = upgrade::Upgrade::new(&self.options.target);
-        let Some(conn) = find(&mut self.conns, token) else {
-            return;
-        };
-        let sent = socket::connected(&conn.fd).and_then(|()| {
-            conn.state = State::Upgrading;
-            socket::say(conn, &upgrade.request)
-        });
-        match sent {
-            Ok(()) => conn.rare().upgrade = Some(upgrade),
-            Err(why) => {
-                self.forget(token);
-                self.failed(ConnectError::Refused { addr, why });
-            }
-        }
-    }
-
-    #[inline]
-    fn on_readable(&mut self, token: u64, peer: Peer) {
-        let Some(conn) = find(&mut self.conns, token) else {
-            return;
-        };
-        if conn.paused {
-            return;
-        }
-        let before = conn.state;
-        let visit = self.inbound.read(conn, peer);
-        if before == State::Upgrading && conn.state != State::Upgrading {
-            self.under_way -= 1;
-        }
-        match visit {
-            Visit::Drained => {}
-            Visit::More => self.again.push(token),
-            Visit::Over(end) => self.end(token, end),
-        }
-    }
-
-    /// A connection is over: counted by what it was and why.
-    fn end(&mut self, token: u64, end: End) {
-        let addr = self.options.target.addr;
-        let Some(conn) = self.forget(token) else {
-            return;
-        };
-        let counters = &mut self.inbound.counters;
-        counters.books.unanswered += u64::from(conn.asked);
-        match (conn.state, end) {
-            (State::Leaving, _) => {}
-            (State::Connecting | State::Upgrading, End::Upgrade(why)) => {
-                self.failed(ConnectError::Upgrade { addr, why });
-            }
-            (State::Connecting | State::Upgrading, _) => self.failed(ConnectError::Closed { addr }),
-            (state, end) => {
-                if let End::Violation(why) = end {
-                    counters
-                        .first_violation
-                        .get_or_insert_with(|| why.to_string());
-                }
-                let code = if let State::Closing(code) = state {
-                    code
-                } else {
-                    NO_CLOSE_FRAME
-                };
-                *counters.closed.entry(code).or_default() += 1;
-            }
-        }
-    }
-
-    fn failed(&mut self, why: ConnectError) {
-        let counters = &mut self.inbound.counters;
-        counters.failed += 1;
-        counters.first_failure.get_or_insert(why);
-    }
-
-    /// Takes the record away; the socket closes with it.
-    fn forget(&mut self, token: u64) -> Option<Conn> {
-        find(&mut self.conns, token)?;
-        let conn = self.conns.remove(token as u32 as usize);
-        self.under_way -= usize::from(matches!(conn.state, State::Connecting | State::Upgrading));
-        Some(conn)
-    }
-
     /// Messages numbered until `until_us` that connections of this group are owed and have neither received nor been told the
     /// loss of. What a paused connection is owed counts too.
     fn overdue(&mut self, group: Group, until_us: u64) -> u64 {
@@ -583,22 +317,6 @@ impl Swarm {
         }
         missing
     }
-}
-
-/// Says goodbye, or just goes where there was no greeting.
-fn begin_leaving(conn: &mut Conn) -> Result<(), Errno> {
-    let open = conn.is_open();
-    conn.paused = false;
-    if matches!(conn.state, State::Closing(_)) {
-        return Ok(());
-    }
-    conn.state = State::Leaving;
-    if !open {
-        return Err(Errno::CANCELED);
-    }
-    let mut goodbye = Vec::new();
-    outgoing::close(&mut goodbye, NORMAL);
-    socket::say(conn, &goodbye)
 }
 
 /// Names a record beyond its own life: the slot it is in and the how manieth connection it is.

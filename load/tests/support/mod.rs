@@ -9,6 +9,8 @@ use pubsub_wire::command::{Command, parse};
 use pubsub_wire::encode::{self, MsgView};
 use pubsub_wire::value::{Bound, Dropped, From, Ledger, Overflow, Pending, Settings, Welcome};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
 /// What a connection is sent, and when.
@@ -20,6 +22,8 @@ pub enum Step {
     Gap { to: i64, count: u64 },
     /// Any text.
     Text(String),
+    /// One text in so many fragments, with a ping after the first.
+    Fragments(String, usize),
     /// A binary frame.
     Binary,
     /// A ping frame.
@@ -142,6 +146,7 @@ fn take(socket: &mut WebSocket<TcpStream>, topic: &str, step: &Step) -> tungsten
             socket.send(Message::text(text))
         }
         Step::Text(text) => socket.send(Message::text(text.as_str())),
+        Step::Fragments(text, n) => fragments(socket, text, *n),
         Step::Binary => socket.send(Message::binary(vec![1])),
         Step::Ping => socket.send(Message::Ping(vec![7].into())),
         Step::Close(code) => socket.close(Some(tungstenite::protocol::CloseFrame {
@@ -149,6 +154,24 @@ fn take(socket: &mut WebSocket<TcpStream>, topic: &str, step: &Step) -> tungsten
             reason: "".into(),
         })),
     }
+}
+
+fn fragments(socket: &mut WebSocket<TcpStream>, text: &str, n: usize) -> tungstenite::Result<()> {
+    let pieces: Vec<&[u8]> = text.as_bytes().chunks(text.len().div_ceil(n)).collect();
+    for (number, piece) in pieces.iter().enumerate() {
+        let kind = if number == 0 {
+            Data::Text
+        } else {
+            Data::Continue
+        };
+        let last = number + 1 == pieces.len();
+        let frame = Frame::message(piece.to_vec(), OpCode::Data(kind), last);
+        socket.send(Message::Frame(frame))?;
+        if number == 0 {
+            socket.send(Message::Ping(vec![1].into()))?;
+        }
+    }
+    Ok(())
 }
 
 fn say(

@@ -130,3 +130,36 @@ fn a_new_life_of_a_slot_goes_on_counting() {
     assert_eq!(node.connections(), 1);
     drop(again);
 }
+
+#[test]
+fn a_worker_asked_to_end_drains_for_a_restart() {
+    let mut many = config();
+    many.workers = 2;
+    many.drain_ms = 100;
+    let mut node = Node::start(many);
+    node.workers[0].order(&Order::Stop);
+    let first = node.workers.remove(0);
+    first.thread.join().expect("no panic").expect("it stopped");
+    let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+    let terminate = Box::pin(async move { drop(asked.await) });
+    let again = node.worker_until(0, 1, Some(terminate));
+    assert_eq!(again.report(), Report::Ready);
+    let mut clients = [node.client(), node.client()];
+    node.until("it has one of them", |node| {
+        node.slot(0).connections.load(Relaxed) > 0
+    });
+    ask.send(()).expect("it listens");
+    assert_eq!(again.report(), Report::Drained);
+    assert!(again.thread.join().expect("no panic").is_ok());
+    assert_eq!(node.slot(0).state(), State::Draining);
+    clients.iter_mut().for_each(super::harness::Client::end);
+}
+
+#[test]
+fn a_client_that_never_ends_after_its_close_is_let_go() {
+    let node = Node::start(config());
+    let mut client = node.client();
+    std::io::Write::write_all(client.stream(), &[0x81, 1, b'x']).expect("sent");
+    while !matches!(client.hear(), tungstenite::Message::Close(_)) {}
+    node.until("its seat is free", |node| node.connections() == 0);
+}

@@ -5,7 +5,7 @@ use crate::config::{Config, Log, LogFormat, PublishFrom, WorkerLimits};
 use crate::link::control::{self, Order, Report};
 use crate::link::{LinkReader, WorkerFrame, encode_event};
 use crate::telemetry::scoreboard::{Scoreboard, WorkerSlot};
-use crate::worker::{WorkerArgs, WorkerError, run};
+use crate::worker::{Terminate, WorkerArgs, WorkerError, run};
 use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest, SliceHead};
 use pubsub_wire::Limits;
 use std::io::{Read, Write};
@@ -110,6 +110,16 @@ impl Node {
 
     /// Starts a worker in a slot.
     pub(super) fn worker(&self, slot: u32, generation: u32) -> Running {
+        self.worker_until(slot, generation, None)
+    }
+
+    /// Starts a worker that can be asked to end.
+    pub(super) fn worker_until(
+        &self,
+        slot: u32,
+        generation: u32,
+        terminate: Option<Terminate>,
+    ) -> Running {
         let (orders, control) = UnixStream::pair().expect("a pair");
         let args = (
             self.config.clone(),
@@ -127,7 +137,7 @@ impl Node {
                 hub_path,
                 scoreboard,
                 control: Some(control),
-                terminate: None,
+                terminate,
             }))
         });
         let reports = read_reports(orders.try_clone().expect("shared"));

@@ -152,10 +152,10 @@ fn echo_returns_texts_and_binaries_of_every_size() {
 
 #[test]
 fn a_subscriber_that_stops_reading_for_a_while_loses_nothing_within_its_bound() {
-    let mut limited = config();
-    limited.worker.send_buffer_bytes = 8192;
-    limited.default_bytes = 64 << 20;
-    let node = Node::start(limited);
+    let mut roomy = config();
+    // 20 MB are sent: far more than the kernel takes for a client that does not read.
+    roomy.default_bytes = 64 << 20;
+    let node = Node::start(roomy);
     let (mut reader, mut writer) = (node.client(), node.client());
     reader.subscribe("t");
     let data = "x".repeat(20_000);
@@ -187,6 +187,7 @@ fn accepted_sockets_have_what_the_listener_was_given() {
         std::rc::Rc::new(node.config.clone()),
         std::sync::Arc::clone(&node.scoreboard),
         0,
+        1,
     );
     crate::worker::accept::prepare(&listener, &front).expect("prepared");
     listener.set_nonblocking(false).expect("set");

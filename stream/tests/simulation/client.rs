@@ -26,6 +26,8 @@ pub struct Subscribed {
     pub conflated: u64,
     pub lost: HashMap<String, u64>,
     mode: String,
+    /// It was behind at some time since the last message.
+    was_behind: bool,
     pub newest: HashMap<(String, Option<String>), i64>,
     /// Entries up to here may be gone for good: they were announced as lost.
     pub lost_until: i64,
@@ -52,6 +54,7 @@ impl Subscribed {
             conflated: 0,
             lost: HashMap::new(),
             mode: "live".into(),
+            was_behind: false,
             newest: HashMap::new(),
             lost_until: 0,
             ended: false,
@@ -73,14 +76,19 @@ impl Subscribed {
 
     fn is_superseded(&self, logs: &Logs, entry: &Entry) -> bool {
         let newer = &logs[&self.epoch][entry.offset as usize..];
-        newer
-            .iter()
-            .any(|e| e.topic == entry.topic && e.key == entry.key)
+        let same = |e: &Entry| e.topic == entry.topic && e.key == entry.key;
+        // A log that began anew goes on superseding what is left of the one before.
+        let number = |epoch: &str| epoch[1..].parse::<u32>().unwrap();
+        let later = |epoch: &str| number(epoch) > number(&self.epoch);
+        newer.iter().any(same)
+            || logs
+                .iter()
+                .any(|(epoch, log)| later(epoch) && log.iter().any(same))
     }
 
     /// Keeps the newest of what came, for the message of a failure.
     fn hear(&mut self, message: &Value) -> &mut Self {
-        if self.heard.len() > 12 {
+        if self.heard.len() > 20 {
             self.heard.remove(0);
         }
         let mut heard = message.clone();
@@ -96,7 +104,7 @@ impl Subscribed {
             if self.newest_only && superseded {
                 continue;
             }
-            let may_skip = self.conflates && self.mode == "behind";
+            let may_skip = self.conflates && self.was_behind;
             assert!(
                 may_skip && superseded,
                 "{}: {} was neither delivered nor announced (mode {}) {:#?}",
@@ -136,6 +144,7 @@ impl Subscribed {
         self.newest.insert(entry.identity(), offset);
         self.newest_only &= !self.snapshot_ends;
         self.position = offset;
+        self.was_behind = self.mode == "behind";
         self.received += 1;
     }
 
@@ -334,6 +343,7 @@ impl Client {
                 let mode = message["mode"].as_str().unwrap();
                 assert_ne!(subscription.mode, mode, "{text}: the mode it had already");
                 subscription.snapshot_ends = mode == "live";
+                subscription.was_behind |= mode == "behind";
                 subscription.mode = mode.to_owned();
             }
             "position" => {
@@ -385,6 +395,9 @@ impl Client {
                 let mut subscription = self.leaving.remove(index);
                 assert!(subscription.began, "`unsubscribed` before `subscribed`");
                 subscription.on_ledger(logs, &message["ledger"], false);
+            }
+            "error" if message["code"] != "unavailable" && message["code"] != "unknown_outcome" => {
+                panic!("{message}")
             }
             "welcome" | "published" | "error" | "pong" | "goaway" => {}
             other => panic!("unexpected {other}"),

@@ -2,7 +2,12 @@
 //! lags, forgets and restarts. A naive model of the log checks at every frame that a client receives what it was promised.
 //!
 //! `PUBSUB_SEED=7 cargo test -p pubsub-stream --test simulation` runs one seed; `PUBSUB_SEEDS=10000` as many from the first on.
-#![allow(unreachable_pub, reason = "modules of one test binary")]
+#![allow(
+    unreachable_pub,
+    clippy::struct_excessive_bools,
+    clippy::assigning_clones,
+    reason = "a test's own modules"
+)]
 mod client;
 mod hub;
 mod world;

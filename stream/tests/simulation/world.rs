@@ -180,7 +180,7 @@ impl World {
         let bytes = [200, 1000, 100_000][self.rng.usize(..3)];
         let socket = self.sockets.get_mut(&id).unwrap();
         let taken = socket.client.subscriptions.contains_key(text)
-            || socket.client.subscriptions.len() >= 6;
+            || socket.client.subscriptions.len() + socket.client.leaving.len() >= 6;
         let waiting =
             socket.client.leaving.iter().any(|s| s.text == text) || socket.client.leaving.len() > 3;
         if taken || waiting || socket.client.closed.is_some() {

@@ -1,0 +1,146 @@
+//! One turn of a swarm's loop: wait, take what came, do what is due.
+use super::conn::{Conn, State};
+use super::inbound::{End, NO_CLOSE_FRAME, Peer, Visit};
+use super::{ConnectError, Swarm, SwarmError, find, socket, upgrade};
+use crate::clock;
+use rustix::event::epoll::{self, Event, EventFlags};
+use rustix::io::Errno;
+
+impl Swarm {
+    /// Waits, takes what came, does what is due: in this order, so that the caller sees at once what was done.
+    pub(super) fn turn(&mut self, end_ns: u64) -> Result<(), SwarmError> {
+        let due = if self.again.is_empty() {
+            self.due_ns().min(end_ns)
+        } else {
+            0
+        };
+        let wait = due.saturating_sub(clock::mono_ns());
+        let asleep = clock::mono_ns();
+        self.lag.worked(asleep - self.looked_ns);
+        self.events.clear();
+        let timeout = clock::timespec(wait);
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.events),
+            Some(&timeout),
+        ) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(SwarmError::system("epoll_wait")(error)),
+        }
+        self.looked_ns = clock::mono_ns();
+        self.lag.waited(self.looked_ns - asleep);
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            let Event { flags, data, .. } = *event;
+            self.on_event(data.u64(), flags);
+        }
+        self.events = events;
+        for token in std::mem::take(&mut self.again) {
+            self.on_readable(token, Peer::Done);
+        }
+        self.act(clock::mono_ns())
+    }
+
+    fn on_event(&mut self, token: u64, flags: EventFlags) {
+        let Some(conn) = find(&mut self.conns, token) else {
+            return;
+        };
+        let peer = if flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR) {
+            Peer::Done
+        } else {
+            Peer::Speaking
+        };
+        if conn.state == State::Connecting {
+            return self.on_connected(token);
+        }
+        if conn.rare.is_some() && flags.contains(EventFlags::OUT) && socket::flush(conn).is_err() {
+            return self.end(token, End::Stream);
+        }
+        if flags.contains(EventFlags::IN) || peer == Peer::Done {
+            self.on_readable(token, peer);
+        }
+    }
+
+    fn on_connected(&mut self, token: u64) {
+        let addr = self.options.target.addr;
+        let upgrade = upgrade::Upgrade::new(&self.options.target);
+        let Some(conn) = find(&mut self.conns, token) else {
+            return;
+        };
+        let sent = socket::connected(&conn.fd).and_then(|()| {
+            conn.state = State::Upgrading;
+            socket::say(conn, &upgrade.request)
+        });
+        match sent {
+            Ok(()) => conn.rare().upgrade = Some(upgrade),
+            Err(why) => {
+                self.forget(token);
+                self.failed(ConnectError::Refused { addr, why });
+            }
+        }
+    }
+
+    #[inline]
+    fn on_readable(&mut self, token: u64, peer: Peer) {
+        let Some(conn) = find(&mut self.conns, token) else {
+            return;
+        };
+        if conn.paused {
+            return;
+        }
+        let before = conn.state;
+        let visit = self.inbound.read(conn, peer);
+        if before == State::Upgrading && conn.state != State::Upgrading {
+            self.under_way -= 1;
+        }
+        match visit {
+            Visit::Drained => {}
+            Visit::More => self.again.push(token),
+            Visit::Over(end) => self.end(token, end),
+        }
+    }
+
+    /// A connection is over: counted by what it was and why.
+    pub(super) fn end(&mut self, token: u64, end: End) {
+        let addr = self.options.target.addr;
+        let Some(conn) = self.forget(token) else {
+            return;
+        };
+        let counters = &mut self.inbound.counters;
+        counters.books.unanswered += u64::from(conn.asked);
+        match (conn.state, end) {
+            (State::Leaving, _) => {}
+            (State::Connecting | State::Upgrading, End::Upgrade(why)) => {
+                self.failed(ConnectError::Upgrade { addr, why });
+            }
+            (State::Connecting | State::Upgrading, _) => self.failed(ConnectError::Closed { addr }),
+            (state, end) => {
+                if let End::Violation(why) = end {
+                    counters
+                        .first_violation
+                        .get_or_insert_with(|| why.to_string());
+                }
+                let code = if let State::Closing(code) = state {
+                    code
+                } else {
+                    NO_CLOSE_FRAME
+                };
+                *counters.closed.entry(code).or_default() += 1;
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, why: ConnectError) {
+        let counters = &mut self.inbound.counters;
+        counters.failed += 1;
+        counters.first_failure.get_or_insert(why);
+    }
+
+    /// Takes the record away; the socket closes with it.
+    pub(super) fn forget(&mut self, token: u64) -> Option<Conn> {
+        find(&mut self.conns, token)?;
+        let conn = self.conns.remove(token as u32 as usize);
+        self.under_way -= usize::from(matches!(conn.state, State::Connecting | State::Upgrading));
+        Some(conn)
+    }
+}

@@ -1,0 +1,121 @@
+//! How a worker begins.
+//!
+//! Owns the translation of the node's configuration into the engine's, and the order in which things are opened. Must not contain:
+//! anything that happens later. Driven by [`run`](super::run).
+use super::accept;
+use super::connection::Connections;
+use super::control::Control;
+use super::drain::Drain;
+use super::front::Front;
+use super::gate::Accepts;
+use super::hub_link::HubLink;
+use super::linger::Lingerers;
+use super::monitor::Monitor;
+use super::poller::Poller;
+use super::reader::Reader;
+use super::tally::Tally;
+use super::timer::Timer;
+use super::upgrade::Handshakes;
+use super::watched::Watched;
+use super::{Pace, Worker, WorkerArgs, WorkerError};
+use crate::clock;
+use crate::config::Config;
+use crate::link::control::Report;
+use crate::telemetry::scoreboard::State;
+use pubsub_stream::{Engine, Now};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::task::spawn_local;
+
+const MS: u64 = 1_000_000;
+/// Pieces of history asked of the hub at once: enough that one long answer does not hold up all, and few enough that what they bring
+/// is small beside the rings.
+const READS_IN_FLIGHT: usize = 16;
+
+impl Worker {
+    /// Opens everything and begins to accept.
+    pub(super) fn start(args: WorkerArgs) -> Result<Self, WorkerError> {
+        let now = clock::now();
+        let config = Rc::new(args.config);
+        let front = Front::new(Rc::clone(&config), args.scoreboard, args.slot, now.mono_ns);
+        let engine = Engine::new(engine_config(&config, args.slot, args.generation, now));
+        let hub = HubLink::new(&args.hub_path, args.slot, args.generation);
+        let hub = hub.map_err(|source| WorkerError::HubPath {
+            path: args.hub_path,
+            source,
+        })?;
+        let control = Control::start(args.control, args.terminate, config.drain_ms)
+            .map_err(WorkerError::Control)?;
+        accept::prepare(&args.listener, &front).map_err(WorkerError::Listener)?;
+        let listener = Watched::new(args.listener.into()).map_err(WorkerError::Listener)?;
+        begin_slot(&front, now.mono_ns);
+        control.report(Report::Ready);
+        Ok(Self {
+            tally: Tally::default(),
+            reader: Reader::new(config.limits.frame_bytes),
+            poller: Poller::new().map_err(WorkerError::Poller)?,
+            accepting: Some(spawn_local(accept::serve(Rc::clone(&front), listener))),
+            engine,
+            front,
+            handshakes: Handshakes::new(
+                config.worker.handshakes as usize,
+                config.worker.handshake_ms.saturating_mul(MS),
+            ),
+            connections: Connections::default(),
+            lingerers: Lingerers::default(),
+            hub,
+            control,
+            drain: Drain::Serving,
+            timer: Timer::new().map_err(WorkerError::Poller)?,
+            heartbeat_ns: now.mono_ns,
+            monitor: Monitor::default(),
+            pace: Pace::Hurry,
+            followed: Pace::Wait,
+        })
+    }
+}
+
+/// The slot says from now on that this worker accepts.
+fn begin_slot(front: &Front, now_ns: u64) {
+    let slot = front.slot();
+    slot.clear_gauges();
+    slot.heartbeat_ns.store(now_ns, Relaxed);
+    front.announce(Accepts::Yes);
+    slot.state.store(State::Up as u32, Relaxed);
+}
+
+fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsub_stream::Config {
+    let worker = &config.worker;
+    pubsub_stream::Config {
+        limits: config.limits,
+        node: config.node.clone(),
+        worker: slot,
+        // Unique over the lives of slot and node, so that a line in a log names one session for good.
+        session_prefix: format!("{:x}-{slot}-{generation}", now.wall_us / 1_000_000),
+        heartbeat_ns: config.heartbeat_ms.saturating_mul(MS),
+        write_stall_ns: config.write_stall_ms.saturating_mul(MS),
+        control_bytes: worker.control_bytes,
+        ring_bytes: worker.ring_bytes,
+        commands_per_s: worker.commands_per_s,
+        commands_burst: worker.commands_burst,
+        publishes_per_s: worker.publishes_per_s,
+        publish_bytes_per_s: worker.publish_bytes_per_s,
+        pending_publishes: worker.pending_publishes,
+        default_messages: config.default_messages,
+        default_bytes: config.default_bytes,
+        overflow_by_pattern: config.overflow.clone(),
+        publish_denied: publish_denied(config),
+        read_bytes: worker.read_bytes,
+        reads_in_flight: READS_IN_FLIGHT,
+        seed: now.mono_ns ^ u64::from(slot) << 48,
+    }
+}
+
+/// What only the node publishes: executions always, quotes while a source makes them.
+fn publish_denied(config: &Config) -> Vec<String> {
+    let mut denied = vec!["execs".to_owned(), "execs.*".to_owned()];
+    if !config.sources.is_empty() {
+        denied.push("quotes.>".to_owned());
+    }
+    denied
+}
