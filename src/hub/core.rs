@@ -112,15 +112,16 @@ impl<L: Log> Hub<L> {
         }
     }
 
-    /// One request of a worker, in the order of its link. Publications go to [`handle_publish`](Hub::handle_publish).
+    /// One request of a worker, in the order of its link; how many topics had to be looked at for it, so that who drives can
+    /// end a batch of many costly ones. Publications go to [`handle_publish`](Hub::handle_publish).
     pub fn handle_request(
         &mut self,
         now: Now,
         id: WorkerId,
         request: HubRequest,
-    ) -> Result<(), Violation> {
+    ) -> Result<usize, Violation> {
         match request {
-            HubRequest::Watch { view, text } => self.on_watch(id, view, &text)?,
+            HubRequest::Watch { view, text } => return self.on_watch(id, view, &text),
             HubRequest::Unwatch { view } => self.on_unwatch(id, view),
             HubRequest::Read {
                 request,
@@ -144,7 +145,7 @@ impl<L: Log> Hub<L> {
                 self.handle_publish(now, id, request, &publication);
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     /// A worker's publication; `request` 0 wants no answer.
@@ -291,7 +292,7 @@ impl<L: Log> Hub<L> {
         Ok(id)
     }
 
-    fn on_watch(&mut self, id: WorkerId, number: u32, text: &str) -> Result<(), Violation> {
+    fn on_watch(&mut self, id: WorkerId, number: u32, text: &str) -> Result<usize, Violation> {
         check_subscription(text, &self.settings.limits).map_err(Violation::BadText)?;
         if self.workers[id.0 as usize].views.contains_key(&number) {
             return Err(Violation::ViewTaken(number));
@@ -300,7 +301,7 @@ impl<L: Log> Hub<L> {
         let floor_of = |topic: Option<TopicId>| {
             topic.map_or_else(|| log.forgotten_floor(), |topic| log.topic_floor(topic))
         };
-        let view = self.interest.enter(text, &self.topics, floor_of);
+        let (view, looked_at) = self.interest.enter(text, &self.topics, floor_of);
         let since = self.log.head();
         let watcher = Watcher {
             worker: id,
@@ -320,7 +321,7 @@ impl<L: Log> Hub<L> {
                 position: since,
             });
         }
-        Ok(())
+        Ok(looked_at)
     }
 
     fn on_unwatch(&mut self, id: WorkerId, number: u32) {

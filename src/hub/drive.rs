@@ -50,6 +50,9 @@ const LINKS_MAX: usize = 4096;
 /// Pause after a failed accept: descriptors or memory are short, and trying at once would only burn the rest.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Topics looked at for the watches in one batch, after which other links get their turn. One new pattern looks at all of them.
+const TOPICS_PER_BATCH: usize = 8192;
+
 /// Why the hub could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -164,7 +167,9 @@ impl Shared {
                 wakes.output.notify_one();
             }
         }
-        self.recorder.borrow_mut().record_some(now, &hub);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.note_turn(clock::mono_ns().saturating_sub(now.mono_ns));
+        recorder.record_some(now, &hub);
     }
 
     fn join(&self, now: Now) -> (WorkerId, Rc<Wakes>) {
@@ -272,12 +277,16 @@ async fn read_all(
     read: &mut OwnedReadHalf,
 ) -> LinkEnd {
     loop {
-        // First what came behind the join, then what comes.
-        if let Err(end) = handle_batch(shared, worker, reader) {
-            return end;
+        // First what came behind the join, then what comes. What is woken by a batch goes before the next one.
+        loop {
+            let outcome = handle_batch(shared, worker, reader);
+            yield_now().await;
+            match outcome {
+                Ok(Batch::Whole) => break,
+                Ok(Batch::Cut) => {}
+                Err(end) => return end,
+            }
         }
-        // Whatever was woken by the batch goes before the next one.
-        yield_now().await;
         while !shared.hub.borrow().wants_input(worker) {
             wakes.input.notified().await;
         }
@@ -289,9 +298,34 @@ async fn read_all(
     }
 }
 
-fn handle_batch(shared: &Shared, worker: WorkerId, reader: &mut LinkReader) -> Result<(), LinkEnd> {
+/// How a batch of requests ended.
+enum Batch {
+    /// All that had arrived is handled.
+    Whole,
+    /// There is more, but others come first.
+    Cut,
+}
+
+/// Handles what has arrived. Also of a batch that ends the link, what came before the fault counts.
+fn handle_batch(
+    shared: &Shared,
+    worker: WorkerId,
+    reader: &mut LinkReader,
+) -> Result<Batch, LinkEnd> {
     let now = clock::now();
-    let mut hub = shared.hub.borrow_mut();
+    let outcome = handle_frames(&mut shared.hub.borrow_mut(), now, worker, reader);
+    shared.settle(now);
+    outcome
+}
+
+/// Up to as many costly requests as take about a millisecond.
+fn handle_frames(
+    hub: &mut Hub<MemoryLog>,
+    now: Now,
+    worker: WorkerId,
+    reader: &mut LinkReader,
+) -> Result<Batch, LinkEnd> {
+    let mut looked_at = 0;
     while let Some(frame) = reader.next_request()? {
         match frame {
             WorkerFrame::Publish(publish) => {
@@ -299,13 +333,16 @@ fn handle_batch(shared: &Shared, worker: WorkerId, reader: &mut LinkReader) -> R
                 let publication = Publication { topic, key, data };
                 hub.handle_publish(now, worker, publish.request, &publication);
             }
-            WorkerFrame::Request(request) => hub.handle_request(now, worker, request)?,
+            WorkerFrame::Request(request) => {
+                looked_at += hub.handle_request(now, worker, request)?;
+            }
             WorkerFrame::Join(_) => return Err(LinkEnd::JoinTwice),
         }
+        if looked_at >= TOPICS_PER_BATCH {
+            return Ok(Batch::Cut);
+        }
     }
-    drop(hub);
-    shared.settle(now);
-    Ok(())
+    Ok(Batch::Whole)
 }
 
 /// Reads what is there into the reader's buffer. A short read tells tokio that the socket is empty, without another call.
@@ -365,15 +402,16 @@ async fn pump(shared: Rc<Shared>) {
 async fn tick(shared: Rc<Shared>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut due_ns = clock::mono_ns();
     loop {
         ticks.tick().await;
         let now = clock::now();
         shared.hub.borrow_mut().tick(now);
         shared.settle(now);
-        shared
-            .recorder
-            .borrow_mut()
-            .record(now, &shared.hub.borrow());
+        let mut recorder = shared.recorder.borrow_mut();
+        recorder.note_late(now.mono_ns.saturating_sub(due_ns));
+        recorder.record(now, &shared.hub.borrow());
+        due_ns = now.mono_ns + TICK.as_nanos() as u64;
     }
 }
 

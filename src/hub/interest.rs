@@ -5,6 +5,7 @@
 //!
 //! Patterns are matched once over all topics when a view begins and once for each new topic, never per publication: from then on
 //! a topic knows its views, and a view its watchers.
+use super::patterns::Patterns;
 use super::topics::{TopicId, Topics};
 use super::worker::WorkerId;
 use hashbrown::HashMap;
@@ -18,8 +19,15 @@ use std::rc::Rc;
 const MARKS_MAX: usize = 1024;
 
 /// A view's number; used again when nobody watches it any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId(u32);
+
+#[cfg(test)]
+impl ViewId {
+    pub(super) fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+}
 
 /// A topic or pattern that somebody watches.
 #[derive(Debug)]
@@ -58,7 +66,7 @@ pub struct Watcher {
 pub struct Interest {
     views: Slab<View>,
     by_text: HashMap<Rc<str>, ViewId>,
-    patterns: Vec<ViewId>,
+    patterns: Patterns,
     /// The views of each topic, by topic number.
     topics: Vec<Vec<ViewId>>,
 }
@@ -80,15 +88,15 @@ impl Interest {
     }
 
     /// The view of this text, begun if nobody watched it so far; `floor_of` says what its topics and those that were forgotten
-    /// have lost.
+    /// have lost. Besides, how many topics were looked at.
     pub fn enter(
         &mut self,
         text: &str,
         topics: &Topics,
         floor_of: impl Fn(Option<TopicId>) -> i64,
-    ) -> ViewId {
+    ) -> (ViewId, usize) {
         if let Some(&view) = self.by_text.get(text) {
-            return view;
+            return (view, 0);
         }
         let found = topics_of(text, topics);
         let floors = found.iter().map(|&topic| floor_of(Some(topic)));
@@ -106,10 +114,11 @@ impl Interest {
             marks: BTreeMap::new(),
         });
         if is_pattern(&text) {
-            self.patterns.push(view);
+            self.patterns.insert(&text, view);
         }
+        let looked_at = if is_pattern(&text) { topics.len() } else { 1 };
         self.by_text.insert(text, view);
-        view
+        (view, looked_at)
     }
 
     /// Forgets a view that nobody watches any more; its topics.
@@ -122,7 +131,9 @@ impl Interest {
         } = self.views.remove(view.0 as usize);
         debug_assert!(watchers.is_empty(), "a watched view is left");
         self.by_text.remove(&text);
-        self.patterns.retain(|&v| v != view);
+        if is_pattern(&text) {
+            self.patterns.remove(&text);
+        }
         for &topic in &topics {
             self.topics[topic.index()].retain(|&v| v != view);
         }
@@ -131,16 +142,13 @@ impl Interest {
 
     /// A topic has come into being.
     pub fn add_topic(&mut self, topic: TopicId, name: &str) {
-        let exact = self.by_text.get(name).copied();
-        let fits = |view: &&ViewId| matches(&self.views[view.0 as usize].text, name);
-        let views: Vec<ViewId> = exact
-            .into_iter()
-            .chain(self.patterns.iter().filter(fits).copied())
-            .collect();
+        let mut views: Vec<ViewId> = self.by_text.get(name).copied().into_iter().collect();
+        self.patterns.matching(name, &mut |view| views.push(view));
         for &view in &views {
             self.view_mut(view).topics.push(topic);
         }
-        self.slot(topic).clone_from(&views);
+        views.shrink_to_fit();
+        *self.slot(topic) = views;
     }
 
     /// Whether `worker` wants an entry of `topic` with this offset.
@@ -218,7 +226,7 @@ mod tests {
     #[test]
     fn of_the_places_readers_have_reached_the_newest_are_remembered() {
         let mut interest = Interest::default();
-        let id = interest.enter("a", &Topics::new(1), |_| 0);
+        let (id, _) = interest.enter("a", &Topics::new(1), |_| 0);
         let view = interest.view_mut(id);
         for position in 0..2 * MARKS_MAX as i64 {
             view.mark(position, 7);
@@ -235,7 +243,7 @@ mod tests {
         let (mut interest, mut topics) = (Interest::default(), Topics::new(10));
         let early = topics.insert("q.a").unwrap();
         interest.add_topic(early, "q.a");
-        let views = ["q.a", "q.b", "q.*", "r.*"].map(|text| interest.enter(text, &topics, |_| 0));
+        let views = ["q.a", "q.b", "q.*", "r.*"].map(|text| interest.enter(text, &topics, |_| 0).0);
         let late = topics.insert("q.b").unwrap();
         interest.add_topic(late, "q.b");
         assert_eq!(interest.of_topic(early), [views[0], views[2]]);

@@ -8,7 +8,7 @@
 //! - [`topics`]: names and numbers
 //! - [`log`]: the contract of a log, and the one in memory
 //! - [`newest`]: the newest value of every key
-//! - [`interest`]: who wants which topics
+//! - [`interest`]: who wants which topics; `patterns` finds which patterns a new topic matches
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
 //! - [`settings`]: limits, refusals, counters
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
@@ -22,6 +22,7 @@ mod feed;
 pub mod interest;
 pub mod log;
 pub mod newest;
+mod patterns;
 mod plan;
 mod read;
 pub mod record;

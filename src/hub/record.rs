@@ -1,11 +1,12 @@
 //! The hub's numbers on the scoreboard.
 //!
-//! Owns what is copied, and how often. Must not contain: the counting itself. Driven by the hub's driver.
+//! Owns what is copied, and how often, and the measuring of turns. Must not contain: the counting of publications. Driven by the
+//! hub's driver, which says how long each turn took and how late its timer came round.
 use super::core::Hub;
 use super::log::Log;
 use super::settings::Counters;
 use crate::telemetry::scoreboard::{Scoreboard, advance};
-use pubsub_stream::Now;
+use pubsub_stream::{Histogram, Now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,6 +19,11 @@ pub struct Recorder {
     scoreboard: Arc<Scoreboard>,
     seen: Counters,
     recorded_ns: u64,
+    lag: Histogram,
+    lag_seen: Histogram,
+    /// Longest since the last copy.
+    worst_ns: u64,
+    longest_turn_ns: u64,
 }
 
 impl Recorder {
@@ -28,7 +34,23 @@ impl Recorder {
             scoreboard,
             seen: Counters::default(),
             recorded_ns: 0,
+            lag: Histogram::default(),
+            lag_seen: Histogram::default(),
+            worst_ns: 0,
+            longest_turn_ns: 0,
         }
+    }
+
+    /// A batch of input and its turn took this long: so long others waited.
+    pub fn note_turn(&mut self, ns: u64) {
+        self.longest_turn_ns = self.longest_turn_ns.max(ns);
+        self.note_late(ns);
+    }
+
+    /// A timer came round this much later than it was due.
+    pub fn note_late(&mut self, ns: u64) {
+        self.lag.record(ns);
+        self.worst_ns = self.worst_ns.max(ns);
     }
 
     /// Copies everything if that was not done lately.
@@ -51,6 +73,9 @@ impl Recorder {
         set(&slot.topics, hub.topics() as u64);
         set(&slot.keys, hub.keys() as u64);
         set(&slot.workers, hub.workers() as u64);
+        set(&slot.loop_lag_us, std::mem::take(&mut self.worst_ns) / 1000);
+        set(&slot.blocked_ns, self.longest_turn_ns);
+        slot.loop_lag.advance(&self.lag, &mut self.lag_seen);
         let (total, seen) = (hub.counters(), &mut self.seen);
         advance(&slot.published, total.published, &mut seen.published);
         advance(

@@ -467,6 +467,8 @@ fn the_scoreboard_shows_what_happened() {
             (2, 2, 2, 1)
         );
         assert_eq!((read(&slot.log_entries), read(&slot.workers)), (2, 1));
+        assert!(read(&slot.heartbeat_ns) > 0 && read(&slot.blocked_ns) > 0);
+        assert!(slot.loop_lag.read().counts.iter().sum::<u64>() > 0);
         node
     });
 }

@@ -238,3 +238,23 @@ fn two_views_of_one_text_each_begin_at_their_own_place() {
         ]
     );
 }
+
+#[test]
+fn a_new_pattern_says_how_many_topics_were_looked_at_and_a_known_one_none() {
+    let mut stand = Stand::new(&[keep(">", 100)]);
+    let worker = stand.join();
+    for topic in ["a", "b", "c"] {
+        stand.publish(topic, None);
+    }
+    let mut watch = |view, text: &str| {
+        let watch = HubRequest::Watch {
+            view,
+            text: text.to_owned(),
+        };
+        stand.hub.handle_request(stand.now, worker, watch)
+    };
+    assert_eq!(
+        (watch(1, "*"), watch(2, "*"), watch(3, "a")),
+        (Ok(3), Ok(0), Ok(1))
+    );
+}
