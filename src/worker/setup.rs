@@ -31,6 +31,10 @@ const MS: u64 = 1_000_000;
 /// is small beside the rings.
 const READS_IN_FLIGHT: usize = 16;
 
+/// How long a worker waits for a hub's answer before it calls itself ready: one that is being started again has answered by
+/// then, and one that stays away is no reason to hold back connections.
+const READY_WITHOUT_HUB_NS: u64 = 1_000_000_000;
+
 impl Worker {
     /// Opens everything and begins to accept.
     pub(super) fn start(args: WorkerArgs) -> Result<Self, WorkerError> {
