@@ -251,15 +251,6 @@ impl Worker {
         Turn::More
     }
 
-    /// Says that it is ready once the hub has answered, so that the first publication of a client isn't refused.
-    fn report_ready(&mut self, now: Now) {
-        let due = |by_ns| self.hub.has_answered() || by_ns <= now.mono_ns;
-        if self.ready_by_ns.is_some_and(due) {
-            self.ready_by_ns = None;
-            self.control.report(Report::Ready);
-        }
-    }
-
     fn finished(&mut self, part: Part, since: Now) -> Now {
         let now = clock::advance(since);
         self.monitor.finish(part, now.mono_ns);

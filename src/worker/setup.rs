@@ -78,10 +78,6 @@ impl Worker {
     }
 }
 
-/// How long a worker waits for a hub's answer before it calls itself ready: one that is being started again has answered by
-/// then, and one that stays away is no reason to hold back connections.
-const READY_WITHOUT_HUB_NS: u64 = 1_000_000_000;
-
 /// The slot says from now on that this worker accepts.
 fn begin_slot(front: &Front, now_ns: u64) {
     let slot = front.slot();
