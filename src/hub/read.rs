@@ -68,7 +68,8 @@ impl<L: Log> Hub<L> {
     /// Answers reads of a worker within the turn's budget. `true`: there are more that could go on.
     pub(super) fn serve_reads(&mut self, id: WorkerId) -> bool {
         let mut scan = self.settings.scan_entries;
-        while !self.workers[id.0 as usize].has_slice {
+        let share = self.settings.history_bytes;
+        while !self.workers[id.0 as usize].has_history(share) {
             let Some(mut read) = self.workers[id.0 as usize].reads.pop_front() else {
                 return false;
             };
@@ -126,7 +127,7 @@ impl<L: Log> Hub<L> {
     ) -> i64 {
         let nothing = read.nothing.filter(|(what, _)| *what == plan.what);
         let after = nothing.map_or(plan.after, |(_, upto)| plan.after.max(upto));
-        let budget = read.budget.min(self.settings.slice_bytes);
+        let budget = read.budget.min(self.settings.history_bytes);
         let mut bytes = 0;
         let mut visit = |held: &Held| {
             bytes += held.entry.bytes().len();
@@ -159,8 +160,7 @@ impl<L: Log> Hub<L> {
 
     fn answer(&mut self, id: WorkerId, head: &SliceHead, found: &[Held]) {
         let worker = &mut self.workers[id.0 as usize];
-        worker.has_slice = true;
-        worker.send_with(|out| {
+        worker.send_history(|out| {
             encode_slice(out, head, |out| {
                 for held in found {
                     out.extend_from_slice(held.entry.bytes());

@@ -16,8 +16,8 @@ pub struct Settings {
     pub keys_max: u64,
     /// Entries go into a worker's outbox until it holds this much.
     pub outbox_bytes: usize,
-    /// Most bytes of entries in one slice of history, whatever budget was asked for.
-    pub slice_bytes: usize,
+    /// History's share of an outbox: slices go in while they are less than this, and none is larger, whatever was asked for.
+    pub history_bytes: usize,
     /// Entries looked at for one worker in one turn, for its live stream and once more for its reads.
     pub scan_entries: usize,
     /// Requests of one worker that may wait for their turn.
@@ -29,7 +29,7 @@ pub struct Settings {
 impl Settings {
     /// The configured limits, and for the others:
     /// - outbox: with as much on its way in the socket's writer it makes 256 KiB, which is what a stopped worker may cost;
-    /// - slice: so much replay at most goes before live entries that come meanwhile;
+    /// - history: as much, so that at worst live entries and replay take turns;
     /// - scan: about a millisecond, so that other workers and their acknowledgements wait no longer than that;
     /// - waiting: a storm of resumptions on one worker fits in;
     /// - merge: each step of a merge looks at all of its topics, which a scan of a full log does worse up to about so many.
@@ -39,7 +39,7 @@ impl Settings {
             topics_max,
             keys_max,
             outbox_bytes: 128 << 10,
-            slice_bytes: 256 << 10,
+            history_bytes: 128 << 10,
             scan_entries: 8192,
             waiting_max: 16_384,
             merge_topics: 64,

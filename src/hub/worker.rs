@@ -53,8 +53,8 @@ pub struct Worker {
     parked: BTreeMap<(i64, u64), Parked>,
     parked_ever: u64,
     pub(super) reads: VecDeque<Read>,
-    /// A slice lies in the outbox; one at a time, so that what is live gets its share.
-    pub(super) has_slice: bool,
+    /// Bytes of history in the outbox.
+    history_bytes: usize,
     /// Its interests that lost something it has not been told of.
     pub(super) overtaken: Vec<(ViewId, u32)>,
     /// Newest offset that left before the cursor reached it.
@@ -78,7 +78,7 @@ impl Worker {
             parked: BTreeMap::new(),
             parked_ever: 0,
             reads: VecDeque::new(),
-            has_slice: false,
+            history_bytes: 0,
             overtaken: Vec::new(),
             lost: 0,
         };
@@ -99,9 +99,16 @@ impl Worker {
         encode_event(&mut self.outbox, event);
     }
 
-    /// Lets `write` append a frame.
-    pub(super) fn send_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Lets `write` append a slice of history.
+    pub(super) fn send_history(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.outbox.len();
         write(&mut self.outbox);
+        self.history_bytes += self.outbox.len() - before;
+    }
+
+    /// Whether history has had its share of the outbox, which is so much.
+    pub(super) fn has_history(&self, share: usize) -> bool {
+        self.history_bytes >= share
     }
 
     /// A publication it wants has just been numbered; it may be told so once per view.
@@ -181,7 +188,7 @@ impl Worker {
     /// Hands out the bytes to send.
     pub(super) fn take(&mut self) -> Vec<u8> {
         self.announced = false;
-        self.has_slice = false;
+        self.history_bytes = 0;
         self.busy = true;
         std::mem::replace(&mut self.outbox, std::mem::take(&mut self.spare))
     }

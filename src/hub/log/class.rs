@@ -63,11 +63,6 @@ impl Class {
         Some(gone)
     }
 
-    /// When its oldest will be too old.
-    pub(super) fn deadline(&self) -> Option<u64> {
-        self.entries.front().and_then(|oldest| self.expiry(oldest))
-    }
-
     fn expiry(&self, held: &Held) -> Option<u64> {
         self.age_ns_max
             .map(|age| held.entry.mono_ns().saturating_add(age))

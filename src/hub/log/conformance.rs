@@ -150,10 +150,6 @@ impl<L: Log> Pair<L> {
             assert_eq!((self.topics[*topic], *held), (gone.topic, true));
             *held = false;
         }
-        assert!(
-            self.log.deadline().is_none_or(|at| at > self.now.mono_ns),
-            "nothing is too old now"
-        );
     }
 
     fn held(&self) -> impl Iterator<Item = (usize, i64)> {

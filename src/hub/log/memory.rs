@@ -283,10 +283,6 @@ impl Log for MemoryLog {
         }
     }
 
-    fn deadline(&self) -> Option<u64> {
-        self.classes.iter().filter_map(Class::deadline).min()
-    }
-
     fn size(&self) -> Size {
         Size {
             bytes: self.classes.iter().map(Class::bytes).sum(),

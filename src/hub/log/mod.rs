@@ -130,9 +130,6 @@ pub trait Log {
     /// Lets go of what is over its limits, the oldest first, and notes each in `gone`.
     fn retain(&mut self, now: Now, gone: &mut Vec<Gone>);
 
-    /// When something will be too old (monotonic nanoseconds).
-    fn deadline(&self) -> Option<u64>;
-
     /// What it holds.
     fn size(&self) -> Size;
 }

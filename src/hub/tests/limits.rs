@@ -105,7 +105,6 @@ fn what_is_too_old_leaves_without_any_publication() {
     stand.publish("a", None);
     stand.now.mono_ns += 50 * MS;
     stand.publish("a", None);
-    assert_eq!(stand.hub.log().deadline(), Some(1 + 100 * MS));
     stand.now.mono_ns = 100 * MS;
     stand.turn();
     assert_eq!(stand.hub.log().size().entries, 2);
@@ -115,7 +114,6 @@ fn what_is_too_old_leaves_without_any_publication() {
         (stand.hub.log().size().entries, stand.hub.log().size().first),
         (1, 2)
     );
-    assert_eq!(stand.hub.log().deadline(), Some(1 + 150 * MS));
 }
 
 #[test]

@@ -66,13 +66,17 @@ fn a_stopped_workers_outbox_stays_as_large_as_it_may() {
 }
 
 #[test]
-fn live_entries_go_before_history_and_one_slice_at_a_time() {
-    let mut stand = Stand::new(&[keep(">", 100)]);
+fn live_entries_go_before_history_which_has_its_share_of_each_batch() {
+    let settings = Settings {
+        history_bytes: 150,
+        ..Settings::new(Limits::default(), 10, 10)
+    };
+    let mut stand = Stand::with(&[keep(">", 100)], settings);
     let worker = stand.join();
     stand.watch(worker, 1, "a");
     stand.publish("a", None);
     stand.take_all(worker);
-    for request in [1, 2] {
+    for request in [1, 2, 3] {
         stand.ask(
             worker,
             HubRequest::Read {
@@ -89,7 +93,12 @@ fn live_entries_go_before_history_and_one_slice_at_a_time() {
     assert!(
         matches!(
             told[..],
-            [Told::Entry(_), Told::Slice(..), Told::Position(2)]
+            [
+                Told::Entry(_),
+                Told::Slice(..),
+                Told::Slice(..),
+                Told::Position(2)
+            ]
         ),
         "{told:?}"
     );
