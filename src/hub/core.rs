@@ -106,7 +106,6 @@ impl<L: Log> Hub<L> {
         let Some(worker) = self.workers.try_remove(id.0 as usize) else {
             return;
         };
-        self.writable.retain(|&writable| writable != id);
         for (number, view) in worker.views {
             self.leave_view(view, id, number);
         }
@@ -225,7 +224,7 @@ impl<L: Log> Hub<L> {
         }
     }
 
-    /// A worker with bytes to send; each is named once until its bytes are taken.
+    /// A worker with bytes to send; each is named once until its bytes are taken. One that has left since then has none.
     pub fn poll_write(&mut self) -> Option<WorkerId> {
         self.writable.pop()
     }
