@@ -88,6 +88,15 @@ impl Worker {
         self.engine.stats().sessions as usize + self.lingerers.len()
     }
 
+    /// Says that it is ready once the hub has answered, so that the first publication of a client isn't refused.
+    pub(super) fn report_ready(&mut self, now: Now) {
+        let due = |by_ns| self.hub.has_answered() || by_ns <= now.mono_ns;
+        if self.ready_by_ns.is_some_and(due) {
+            self.ready_by_ns = None;
+            self.control.report(Report::Ready);
+        }
+    }
+
     /// Looks after whatever is due.
     pub(super) fn on_deadline(&mut self, now: Now) {
         if now.mono_ns >= self.heartbeat_ns {
@@ -109,6 +118,7 @@ impl Worker {
         [
             self.engine.poll_timeout(),
             self.hub.poll_timeout(),
+            self.ready_by_ns,
             self.handshakes.poll_timeout(),
             self.lingerers.poll_timeout(),
             self.drain.poll_timeout(),

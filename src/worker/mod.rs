@@ -149,6 +149,8 @@ struct Worker {
     reader: Reader,
     hub: HubLink,
     control: Control,
+    /// When this worker calls itself ready without a hub; `None` once it has.
+    ready_by_ns: Option<u64>,
     /// The task that accepts, until this worker leaves that to others.
     accepting: Option<JoinHandle<()>>,
     drain: Drain,
@@ -227,6 +229,7 @@ impl Worker {
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
         self.hub.handle_input(now, &mut self.engine);
+        self.report_ready(now);
         let now = self.finished(Part::Hub, now);
         self.on_deadline(now);
         let now = self.finished(Part::Timers, now);

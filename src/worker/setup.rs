@@ -20,7 +20,6 @@ use super::watched::Watched;
 use super::{Pace, Worker, WorkerArgs, WorkerError};
 use crate::clock;
 use crate::config::Config;
-use crate::link::control::Report;
 use crate::telemetry::scoreboard::State;
 use pubsub_stream::{Engine, Now};
 use std::rc::Rc;
@@ -31,6 +30,10 @@ const MS: u64 = 1_000_000;
 /// Pieces of history asked of the hub at once: enough that one long answer does not hold up all, and few enough that what they bring
 /// is small beside the rings.
 const READS_IN_FLIGHT: usize = 16;
+
+/// How long a worker waits for a hub's answer before it calls itself ready: one that is being started again has answered by
+/// then, and one that stays away is no reason to hold back connections.
+const READY_WITHOUT_HUB_NS: u64 = 1_000_000_000;
 
 impl Worker {
     /// Opens everything and begins to accept.
@@ -49,7 +52,6 @@ impl Worker {
         accept::prepare(&args.listener, &front).map_err(WorkerError::Listener)?;
         let listener = Watched::new(args.listener.into()).map_err(WorkerError::Listener)?;
         begin_slot(&front, now.mono_ns);
-        control.report(Report::Ready);
         Ok(Self {
             tally: Tally::default(),
             reader: Reader::new(config.limits.frame_bytes),
@@ -65,6 +67,7 @@ impl Worker {
             lingerers: Lingerers::default(),
             hub,
             control,
+            ready_by_ns: Some(now.mono_ns + READY_WITHOUT_HUB_NS),
             drain: Drain::Serving,
             timer: Timer::new().map_err(WorkerError::Poller)?,
             heartbeat_ns: now.mono_ns,

@@ -28,6 +28,7 @@ use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
 use crate::hub::HubRequest;
 use crate::publish::Publishes;
 use crate::read::Reads;
+use crate::ring::Hold;
 use crate::session::{Control, Heartbeat, NONE, Session};
 use crate::stats::Stats;
 use crate::subscription::Subscription;
@@ -223,8 +224,15 @@ impl Engine {
         &self.stats
     }
 
-    /// The `n` subscriptions that are furthest behind, by messages.
-    pub fn slowest(&self, now: Now, n: usize) -> Vec<Slow> {
+    /// The `n` subscriptions that are furthest behind, by messages. What they have lost so far is settled first.
+    pub fn slowest(&mut self, now: Now, n: usize) -> Vec<Slow> {
+        let parked: Vec<u32> = (self.subscriptions.iter())
+            .filter(|(_, s)| s.hold == Hold::Parked && !s.leaving)
+            .map(|(i, _)| i as u32)
+            .collect();
+        for index in parked {
+            self.settle(index);
+        }
         let mut lags: Vec<(u64, u32)> = (self.subscriptions.iter())
             .map(|(i, s)| (s.lag_messages(self.views.get(s.view)), i as u32))
             .filter(|(lag, _)| *lag > 0)
