@@ -103,10 +103,9 @@ impl<L: Log> Hub<L> {
 
     /// A worker's link has ended; everything of it is forgotten.
     pub fn handle_leave(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.try_remove(id.0 as usize) else {
+        let Some(worker) = self.workers.try_remove(id.index()) else {
             return;
         };
-        self.writable.retain(|&writable| writable != id);
         for (number, view) in worker.views {
             self.leave_view(view, id, number);
         }
@@ -157,7 +156,7 @@ impl<L: Log> Hub<L> {
         publication: &Publication<'_>,
     ) {
         let outcome = self.publish(now, publication);
-        let Some(worker) = self.workers.get_mut(id.0 as usize) else {
+        let Some(worker) = self.workers.get_mut(id.index()) else {
             return;
         };
         match outcome {
@@ -190,7 +189,7 @@ impl<L: Log> Hub<L> {
         self.counters.published_bytes += publication.data.len() as u64;
         for &view in self.interest.of_topic(topic) {
             for watcher in &self.interest.view(view).watchers {
-                self.workers[watcher.worker.0 as usize].push_new(offset, entry.bytes());
+                self.workers[watcher.worker.index()].push_new(offset, entry.bytes());
             }
         }
         if let Some(poorer) = self.newest.insert(topic, &entry) {
@@ -225,14 +224,14 @@ impl<L: Log> Hub<L> {
         }
     }
 
-    /// A worker with bytes to send; each is named once until its bytes are taken.
+    /// A worker with bytes to send; each is named once until its bytes are taken. One that has left since then has none.
     pub fn poll_write(&mut self) -> Option<WorkerId> {
         self.writable.pop()
     }
 
     /// The bytes to send to a worker, and whether a turn would find more for it now.
     pub fn take(&mut self, id: WorkerId) -> (Vec<u8>, bool) {
-        match self.workers.get_mut(id.0 as usize) {
+        match self.workers.get_mut(id.index()) {
             Some(worker) => (
                 worker.take(),
                 worker.lag.is_some() || !worker.reads.is_empty(),
@@ -243,7 +242,7 @@ impl<L: Log> Hub<L> {
 
     /// A buffer from [`take`](Hub::take) whose bytes have been sent.
     pub fn give_back(&mut self, id: WorkerId, sent: Vec<u8>) {
-        if let Some(worker) = self.workers.get_mut(id.0 as usize) {
+        if let Some(worker) = self.workers.get_mut(id.index()) {
             worker.give_back(sent);
         }
     }
@@ -251,13 +250,13 @@ impl<L: Log> Hub<L> {
     /// Whether this worker's requests should be read: not while too much already waits for it.
     pub fn wants_input(&self, id: WorkerId) -> bool {
         self.workers
-            .get(id.0 as usize)
+            .get(id.index())
             .is_some_and(|worker| worker.wants_input(self.settings.waiting_max))
     }
 
     /// Names a worker that has something to send.
     pub(super) fn announce(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(id.0 as usize) else {
+        let Some(worker) = self.workers.get_mut(id.index()) else {
             return;
         };
         if worker.has_output() && !worker.announced {
@@ -294,7 +293,7 @@ impl<L: Log> Hub<L> {
 
     fn on_watch(&mut self, id: WorkerId, number: u32, text: &str) -> Result<usize, Violation> {
         check_subscription(text, &self.settings.limits).map_err(Violation::BadText)?;
-        if self.workers[id.0 as usize].views.contains_key(&number) {
+        if self.workers[id.index()].views.contains_key(&number) {
             return Err(Violation::ViewTaken(number));
         }
         let log = &self.log;
@@ -311,7 +310,7 @@ impl<L: Log> Hub<L> {
             vague: false,
         };
         self.interest.view_mut(view).watchers.push(watcher);
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         worker.views.insert(number, view);
         if worker.lag.is_some() {
             worker.park(since, Parked::Watched(number));
@@ -325,7 +324,7 @@ impl<L: Log> Hub<L> {
     }
 
     fn on_unwatch(&mut self, id: WorkerId, number: u32) {
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         let Some(view) = worker.views.remove(&number) else {
             return;
         };
@@ -339,7 +338,7 @@ impl<L: Log> Hub<L> {
     }
 
     fn on_read(&mut self, id: WorkerId, read: Read) {
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         if worker.views.contains_key(&read.view) {
             worker.reads.push_back(read);
         } else {

@@ -15,9 +15,9 @@ impl<L: Log> Hub<L> {
     /// Goes on with a worker that is behind. `true`: only the turn's budget stopped it.
     pub(super) fn catch_up(&mut self, id: WorkerId) -> bool {
         let mut scan = self.settings.scan_entries;
-        while let Some(cursor) = self.workers[id.0 as usize].lag {
+        while let Some(cursor) = self.workers[id.index()].lag {
             self.unpark(id, cursor);
-            let worker = &mut self.workers[id.0 as usize];
+            let worker = &mut self.workers[id.index()];
             if cursor == self.log.head() {
                 worker.lag = None;
             } else if worker.is_full() {
@@ -42,14 +42,14 @@ impl<L: Log> Hub<L> {
             self.copy_entries(id, cursor, next, &mut 1);
             return;
         }
-        self.workers[id.0 as usize].lag = Some(next - 1);
+        self.workers[id.index()].lag = Some(next - 1);
         self.unpark(id, next - 1);
         self.tell_lost(id, cursor, next - 1);
     }
 
     /// Copies what the worker wants of `cursor+1..=upto`, of which nothing has left.
     fn copy_entries(&mut self, id: WorkerId, cursor: i64, upto: i64, scan: &mut usize) {
-        let (worker, interest) = (&mut self.workers[id.0 as usize], &self.interest);
+        let (worker, interest) = (&mut self.workers[id.index()], &self.interest);
         let reached = self.log.read(Scope::All, cursor, upto, scan, &mut |held| {
             if interest.wants(id, held.topic, held.offset) {
                 if worker.is_full() {
@@ -64,7 +64,7 @@ impl<L: Log> Hub<L> {
 
     /// What waited for the cursor to reach this position goes on.
     fn unpark(&mut self, id: WorkerId, cursor: i64) {
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         while let Some(parked) = worker.unpark(cursor) {
             match parked {
                 Parked::Read(read) => worker.reads.push_back(read),
@@ -87,7 +87,7 @@ impl<L: Log> Hub<L> {
 
     /// The cursor moved over `after+1..=upto`, which has left: says so for every interest that lost something there.
     fn tell_lost(&mut self, id: WorkerId, after: i64, upto: i64) {
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         for (view, number) in std::mem::take(&mut worker.overtaken) {
             let floor = self.interest.view(view).floor;
             let Some(watcher) = self.interest.view_mut(view).watcher_mut(id, number) else {
@@ -123,7 +123,7 @@ impl<L: Log> Hub<L> {
             view.floor = offset.max(view.floor);
             view.left += 1;
             for watcher in &mut view.watchers {
-                let worker = &mut self.workers[watcher.worker.0 as usize];
+                let worker = &mut self.workers[watcher.worker.index()];
                 if watcher.since >= offset || worker.lag.is_none_or(|cursor| cursor >= offset) {
                     continue;
                 }

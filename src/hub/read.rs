@@ -69,12 +69,12 @@ impl<L: Log> Hub<L> {
     pub(super) fn serve_reads(&mut self, id: WorkerId) -> bool {
         let mut scan = self.settings.scan_entries;
         let share = self.settings.history_bytes;
-        while !self.workers[id.0 as usize].has_history(share) {
-            let Some(mut read) = self.workers[id.0 as usize].reads.pop_front() else {
+        while !self.workers[id.index()].has_history(share) {
+            let Some(mut read) = self.workers[id.index()].reads.pop_front() else {
                 return false;
             };
             let outcome = self.step(id, &mut read, &mut scan);
-            let worker = &mut self.workers[id.0 as usize];
+            let worker = &mut self.workers[id.index()];
             match outcome {
                 Ok(()) => self.counters.reads += 1,
                 Err(Pause::Wait(position)) => worker.park(position, Parked::Read(read)),
@@ -89,7 +89,7 @@ impl<L: Log> Hub<L> {
     }
 
     fn step(&mut self, id: WorkerId, read: &mut Read, scan: &mut usize) -> Result<(), Pause> {
-        let worker = &self.workers[id.0 as usize];
+        let worker = &self.workers[id.index()];
         let cursor = worker.cursor(self.log.head());
         let view = worker.views.get(&read.view).copied();
         let view = view.ok_or(Pause::Fail(ErrorCode::NotSubscribed, NOT_WATCHED))?;
@@ -159,7 +159,7 @@ impl<L: Log> Hub<L> {
     }
 
     fn answer(&mut self, id: WorkerId, head: &SliceHead, found: &[Held]) {
-        let worker = &mut self.workers[id.0 as usize];
+        let worker = &mut self.workers[id.index()];
         worker.send_history(|out| {
             encode_slice(out, head, |out| {
                 for held in found {

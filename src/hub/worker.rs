@@ -21,6 +21,13 @@ const POSITION_NS: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub(super) u32);
 
+impl WorkerId {
+    /// As the place in a table of workers.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// What waits until the cursor has reached a position.
 #[derive(Debug)]
 pub(super) enum Parked {

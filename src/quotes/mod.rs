@@ -23,21 +23,6 @@ pub use replay::{SourceError, check};
 /// Takes one publication of a push: topic, key, JSON.
 pub type Publish<'a> = dyn FnMut(&str, Option<&str>, &[u8]) + 'a;
 
-/// Patterns of the topics that sources and the node itself own, `quotes.>` only while a source makes quotes.
-pub fn owned_topics(sources: &[config::Source]) -> Vec<String> {
-    let always = ["execs", "execs.*"];
-    let quotes = if sources.is_empty() {
-        None
-    } else {
-        Some("quotes.>")
-    };
-    always
-        .into_iter()
-        .chain(quotes)
-        .map(str::to_owned)
-        .collect()
-}
-
 /// Whether there is more to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
@@ -83,23 +68,5 @@ impl Feed {
             }
             Self::Replay(replay) => replay.push(publish),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pubsub_wire::topic::matches;
-
-    #[test]
-    fn quotes_are_open_to_others_only_while_no_source_makes_them() {
-        let owned = |sources: &[config::Source], topic: &str| {
-            owned_topics(sources)
-                .iter()
-                .any(|pattern| matches(pattern, topic))
-        };
-        assert!(owned(&[], "execs") && owned(&[], "execs.A1"));
-        assert!(!owned(&[], "quotes.AAPL"));
-        assert!(owned(&[config::Source::Synthetic], "quotes.AAPL"));
     }
 }

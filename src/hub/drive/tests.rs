@@ -472,3 +472,86 @@ fn the_scoreboard_shows_what_happened() {
         node
     });
 }
+
+/// More acknowledgements than all buffers between the two hold.
+const REQUESTS: u64 = 60_000;
+
+#[test]
+fn a_worker_that_does_not_read_its_answers_is_not_read_until_it_does() {
+    beside(without_sources(), |node| async move {
+        let (mut peer, ..) = Peer::join(&node).await;
+        let mut bytes = Vec::new();
+        for n in 1..=REQUESTS {
+            encode_request(&mut bytes, &publish(n, "t", "1"));
+        }
+        // The hub runs on this thread too: when it takes nothing though it was let run so often, it will not.
+        let (mut sent, mut refused) = (0, 0);
+        while sent < bytes.len() && refused < 1000 {
+            match peer.write.try_write(&bytes[sent..]) {
+                Ok(n) => (sent, refused) = (sent + n, 0),
+                Err(_) => refused += 1,
+            }
+            yield_now().await;
+        }
+        assert!(sent < bytes.len(), "it took everything");
+        let (mut read, mut write) = (peer.read, peer.write);
+        let send_rest = async { write.write_all(&bytes[sent..]).await.unwrap() };
+        let read_all = async {
+            let mut acks = 0;
+            while acks < REQUESTS {
+                assert!(fill(&mut peer.reader, &mut read).await.unwrap() > 0);
+                peer.reader
+                    .drain(&mut |event| {
+                        acks += 1;
+                        assert_eq!(Told::of(event), Told::Published(acks, acks as i64));
+                    })
+                    .unwrap();
+            }
+        };
+        tokio::join!(send_rest, read_all);
+        node
+    });
+}
+
+#[test]
+fn many_watches_of_many_topics_are_not_handled_in_one_go() {
+    let settings = Settings::new(pubsub_wire::Limits::default(), 100_000, 1_000_000);
+    let config = without_sources();
+    let mut hub = Hub::new(MemoryLog::new("e".into(), &config.retain), settings);
+    let now = Now {
+        mono_ns: 1,
+        wall_us: 1,
+    };
+    let worker = hub.handle_join(now);
+    for n in 0..TOPICS_PER_BATCH / 2 {
+        let topic = format!("t.{n}");
+        hub.publish(
+            now,
+            &Publication {
+                topic: &topic,
+                key: None,
+                data: b"1",
+            },
+        )
+        .unwrap();
+    }
+    let mut bytes = Vec::new();
+    for view in 0..5 {
+        encode_request(&mut bytes, &watch(view, &format!("*.{view}")));
+    }
+    let mut reader = LinkReader::default();
+    reader
+        .fill(|space| {
+            space[..bytes.len()].copy_from_slice(&bytes);
+            Ok::<_, ()>(bytes.len())
+        })
+        .unwrap();
+    let mut batches = 1;
+    while matches!(
+        handle_frames(&mut hub, now, worker, &mut reader),
+        Ok(Batch::Cut)
+    ) {
+        batches += 1;
+    }
+    assert_eq!((batches, reader.pending()), (3, 0));
+}

@@ -292,3 +292,41 @@ fn a_read_of_what_is_not_watched_is_refused_also_if_it_waited() {
     stand.ask(worker, HubRequest::Unwatch { view: 1 });
     assert!(stand.take_all(worker).iter().any(refused));
 }
+
+#[test]
+fn what_is_held_before_a_readers_place_is_not_counted_among_what_it_lost_behind() {
+    // Of the pattern's topics b is kept longer than a, so that the oldest entry is not the first to leave.
+    let mut stand = Stand::new(&[keep("b", 100), keep(">", 3)]);
+    let worker = stand.join();
+    stand.watch(worker, 1, "*");
+    for topic in ["a", "b", "a", "a"] {
+        stand.publish(topic, None);
+    }
+    stand.take_all(worker);
+    let first = HubRequest::Read {
+        request: 1,
+        view: 1,
+        start: Start::Earliest,
+        budget_bytes: 90,
+    };
+    stand.ask(worker, first);
+    let told = stand.take_all(worker);
+    let Some(Told::Slice(head, _)) = told.first() else {
+        panic!("a slice: {told:?}")
+    };
+    assert_eq!((head.end, head.joined), (2, false));
+    stand.publish_times("a", 4);
+    stand.take_all(worker);
+    // Of 3..=5 all have left, and 2, which was read, is still held.
+    let (head, _) = stand.slice(
+        worker,
+        1,
+        Start::Continue {
+            offset: 2,
+            compacted: false,
+        },
+    );
+    let gap = head.gap.expect("a gap");
+    assert_eq!((gap.from, gap.to), (Some(3), Some(5)));
+    assert!(gap.count.is_none_or(|count| count == 3), "{gap:?}");
+}
