@@ -202,6 +202,9 @@ impl Driver {
             .write_all(line.as_bytes())
             .and_then(|()| stdout.flush());
         info!("ready");
+        info!(
+            "to see it work: pubsub-load ramp --url ws://{listen}/ws, or pubsub-server ctl status"
+        );
     }
 
     fn on_event(&mut self, event: Event) {
