@@ -1,0 +1,445 @@
+//! What belongs to a session and no subscription: heartbeats, closes, the control lane, rates, and turns. Time is an argument.
+use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
+use pubsub_stream::{CloseHow, Config, Engine, GoawayReason, Now, Peer, SessionId};
+use pubsub_wire::Limits;
+use serde_json::Value;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn config() -> Config {
+    Config {
+        limits: Limits::default(),
+        node: "n".into(),
+        worker: 3,
+        session_prefix: "s".into(),
+        heartbeat_ns: 25 * SECOND,
+        write_stall_ns: 120 * SECOND,
+        control_bytes: 4096,
+        ring_bytes: 1 << 20,
+        commands_per_s: 10,
+        commands_burst: 20,
+        publishes_per_s: 10,
+        publish_bytes_per_s: 1 << 20,
+        pending_publishes: 2,
+        default_messages: 1024,
+        default_bytes: 1 << 20,
+        overflow_by_pattern: Vec::new(),
+        publish_denied: vec!["execs".into()],
+        read_bytes: 1 << 16,
+        reads_in_flight: 2,
+        seed: 7,
+    }
+}
+
+struct Bench {
+    engine: Engine,
+    now: Now,
+    offset: i64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut engine = Engine::new(config());
+        let now = Now {
+            mono_ns: SECOND,
+            wall_us: 5,
+        };
+        engine.handle_hub(
+            now,
+            HubEvent::Hello {
+                epoch: "e",
+                position: 0,
+            },
+        );
+        Self {
+            engine,
+            now,
+            offset: 0,
+        }
+    }
+
+    /// A session that has taken its welcome.
+    fn open(&mut self) -> SessionId {
+        let id = self
+            .engine
+            .handle_open(self.now, Peer { may_publish: true });
+        assert_eq!(self.take(id)[0]["op"], "welcome");
+        id
+    }
+
+    fn say(&mut self, id: SessionId, command: &str) {
+        self.engine.handle_text(self.now, id, command);
+        self.serve_hub();
+    }
+
+    fn subscribe(&mut self, id: SessionId, rest: &str) {
+        self.say(id, &format!(r#"{{"op":"subscribe",{rest}}}"#));
+        assert_eq!(self.take(id).last().unwrap()["op"], "subscribed");
+    }
+
+    /// Confirms what is watched; everything else is left alone.
+    fn serve_hub(&mut self) -> Vec<HubRequest> {
+        let mut rest = Vec::new();
+        while let Some(request) = self.engine.poll_hub() {
+            if let HubRequest::Watch { view, .. } = request {
+                self.engine.handle_hub(
+                    self.now,
+                    HubEvent::Watched {
+                        view,
+                        position: self.offset,
+                    },
+                );
+            } else {
+                rest.push(request);
+            }
+        }
+        rest
+    }
+
+    fn publish(&mut self, topic: &str) {
+        self.offset += 1;
+        let entry = EntryRef {
+            offset: self.offset,
+            ts_us: 1,
+            mono_ns: self.now.mono_ns,
+            topic,
+            key: None,
+            data: b"1",
+        };
+        self.engine.handle_hub(self.now, HubEvent::Entry(entry));
+    }
+
+    fn wait(&mut self, ns: u64) {
+        self.now.mono_ns += ns;
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|at| at <= self.now.mono_ns)
+        {
+            self.engine.handle_timeout(self.now);
+        }
+    }
+
+    /// The bytes of one write, of which the kernel takes `most`.
+    fn write(&mut self, id: SessionId, most: usize) -> Vec<u8> {
+        let offered: Vec<u8> = self
+            .engine
+            .poll_write(self.now, id)
+            .iter()
+            .flat_map(|p| p.bytes().to_vec())
+            .collect();
+        let taken = offered.len().min(most);
+        if !offered.is_empty() {
+            self.engine
+                .handle_written(self.now, id, taken, taken < offered.len());
+        }
+        offered[..taken].to_vec()
+    }
+
+    /// Takes all there is; text frames as JSON, others as `{"opcode":…}`.
+    fn take(&mut self, id: SessionId) -> Vec<Value> {
+        let mut bytes = Vec::new();
+        while let Some(visited) = self.engine.poll_visit(self.now) {
+            let written = self.write(visited, usize::MAX);
+            if visited == id {
+                bytes.extend(written);
+            }
+        }
+        frames(&bytes)
+    }
+
+    /// The kernel refuses whatever this session is offered.
+    fn refuse(&mut self, id: SessionId) {
+        while let Some(visited) = self.engine.poll_visit(self.now) {
+            self.write(visited, if visited == id { 0 } else { usize::MAX });
+        }
+    }
+}
+
+fn frames(mut bytes: &[u8]) -> Vec<Value> {
+    let mut all = Vec::new();
+    while !bytes.is_empty() {
+        let (header, length) = match bytes[1] {
+            126 => (4, usize::from(u16::from_be_bytes([bytes[2], bytes[3]]))),
+            n => (2, usize::from(n)),
+        };
+        let payload = &bytes[header..header + length];
+        all.push(match bytes[0] & 0xF {
+            1 => serde_json::from_slice(payload).unwrap(),
+            8 => serde_json::json!({"close": u16::from_be_bytes([payload[0], payload[1]])}),
+            opcode => serde_json::json!({ "opcode": opcode }),
+        });
+        bytes = &bytes[header + length..];
+    }
+    all
+}
+
+#[test]
+fn silence_is_pinged_and_two_more_silent_heartbeats_end_the_session() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.wait(24 * SECOND);
+    assert!(bench.take(id).is_empty());
+    bench.wait(SECOND);
+    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+    bench.wait(49 * SECOND);
+    assert!(bench.take(id).is_empty());
+    bench.wait(SECOND);
+    assert_eq!(bench.take(id), [serde_json::json!({"close": 4002})]);
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!(
+        (closed.session, closed.how, closed.code),
+        (id, CloseHow::Flushed, 4002)
+    );
+}
+
+#[test]
+fn a_session_that_is_heard_of_lives_and_is_pinged_anew_after_the_next_silence() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.wait(25 * SECOND);
+    assert_eq!(bench.take(id).len(), 1);
+    bench.wait(SECOND);
+    bench.engine.handle_received(bench.now, id);
+    bench.wait(24 * SECOND);
+    assert!(bench.take(id).is_empty());
+    bench.wait(SECOND);
+    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+}
+
+#[test]
+fn the_time_does_not_run_while_a_ping_has_not_reached_the_kernel() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.wait(25 * SECOND);
+    bench.refuse(id);
+    bench.wait(90 * SECOND);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+    bench.wait(49 * SECOND);
+    assert!(bench.take(id).is_empty());
+}
+
+#[test]
+fn a_socket_that_takes_nothing_though_something_waits_is_closed_hard() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.refuse(id);
+    bench.wait(119 * SECOND);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.wait(SECOND);
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!((closed.how, closed.code), (CloseHow::Hard, 4001));
+}
+
+#[test]
+fn all_are_told_at_once_to_go_and_closed_within_the_window() {
+    let mut bench = Bench::new();
+    let all: Vec<SessionId> = (0..50).map(|_| bench.open()).collect();
+    bench
+        .engine
+        .handle_goaway(bench.now, GoawayReason::Shutdown, 5000);
+    let told = bench.take(all[0]);
+    assert_eq!(
+        (&told[0]["op"], &told[0]["reason"]),
+        (&"goaway".into(), &"shutdown".into())
+    );
+    assert!(told[0]["retry_after_ms"].as_u64().unwrap() < 5000);
+    let mut closed = Vec::new();
+    for _ in 0..50 {
+        bench.wait(SECOND / 10);
+        bench.take(all[0]);
+        let mut now = 0;
+        while let Some(one) = bench.engine.poll_closed() {
+            assert_eq!(one.code, 1001);
+            now += 1;
+        }
+        closed.push(now);
+    }
+    assert_eq!(closed.iter().sum::<i32>(), 50);
+    assert!(
+        closed.iter().all(|n| *n < 10),
+        "spread, not all at once: {closed:?}"
+    );
+}
+
+#[test]
+fn a_control_lane_that_is_filled_and_not_read_ends_the_session() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.say(id, r#"{"op":"ping","id":1}"#);
+    bench.refuse(id);
+    for _ in 0..60 {
+        bench.engine.handle_ping(bench.now, id, &[0; 100]);
+    }
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!((closed.how, closed.code), (CloseHow::Hard, 4003));
+}
+
+#[test]
+fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    for _ in 0..21 {
+        bench.say(id, r#"{"op":"ping","id":1}"#);
+    }
+    let answers = bench.take(id);
+    assert_eq!(answers[19]["op"], "pong");
+    assert_eq!(
+        (&answers[20]["code"], &answers[20]["retry_after_ms"]),
+        (&"rate_limited".into(), &100.into())
+    );
+    bench.wait(SECOND / 10);
+    bench.say(id, r#"{"op":"ping","id":2}"#);
+    assert_eq!(bench.take(id)[0]["op"], "pong");
+    for _ in 0..60 {
+        bench.say(id, r#"{"op":"ping"}"#);
+    }
+    assert_eq!(
+        *bench.take(id).last().unwrap(),
+        serde_json::json!({"close": 1008})
+    );
+}
+
+#[test]
+fn publications_are_answered_by_what_became_of_them() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let publish = |n: u32| format!(r#"{{"op":"publish","id":{n},"topic":"t","data":1}}"#);
+    bench.engine.handle_text(bench.now, id, &publish(1));
+    assert!(matches!(
+        bench.engine.poll_hub(),
+        Some(HubRequest::Publish { request: 1, .. })
+    ));
+    bench.engine.handle_text(bench.now, id, &publish(2));
+    bench.engine.handle_text(bench.now, id, &publish(3));
+    assert_eq!(
+        bench.take(id)[0]["code"],
+        "unavailable",
+        "the table of those that wait is full"
+    );
+    bench.engine.handle_hub_down(bench.now);
+    let answers = bench.take(id);
+    assert_eq!(
+        (&answers[0]["id"], &answers[0]["code"]),
+        (&1.into(), &"unknown_outcome".into())
+    );
+    assert_eq!(
+        (&answers[1]["id"], &answers[1]["code"]),
+        (&2.into(), &"unavailable".into())
+    );
+    assert!(answers[1]["retry_after_ms"].is_u64());
+    bench.say(id, &publish(4));
+    assert_eq!(bench.take(id)[0]["code"], "unavailable");
+    bench.say(id, r#"{"op":"publish","id":5,"topic":"execs","data":1}"#);
+    assert_eq!(bench.take(id)[0]["code"], "forbidden");
+}
+
+#[test]
+fn disconnect_acts_at_the_message_that_passes_the_bound() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(
+        id,
+        r#""topic":"t","overflow":"disconnect","bound":{"messages":3}"#,
+    );
+    for n in 1..=4 {
+        assert_eq!(bench.engine.poll_closed(), None, "after {} messages", n - 1);
+        bench.publish("t");
+        bench.refuse(id);
+    }
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!((closed.how, closed.code), (CloseHow::Hard, 4001));
+}
+
+#[test]
+fn an_answer_goes_before_data_at_the_next_frame_boundary() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t""#);
+    for _ in 0..5 {
+        bench.publish("t");
+    }
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let begun = bench.write(visited, 10);
+    bench.say(id, r#"{"op":"ping","id":9}"#);
+    bench.engine.handle_writable(bench.now, id);
+    let mut bytes = begun;
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        bytes.extend(bench.write(visited, usize::MAX));
+    }
+    let ops: Vec<Value> = frames(&bytes).iter().map(|f| f["op"].clone()).collect();
+    assert_eq!(ops, ["msg", "pong", "msg", "msg", "msg", "msg"]);
+}
+
+#[test]
+fn a_deep_subscription_does_not_starve_the_others_of_its_session() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"deep""#);
+    bench.subscribe(id, r#""topic":"other""#);
+    for _ in 0..200 {
+        bench.publish("deep");
+    }
+    bench.publish("other");
+    bench.refuse(id);
+    bench.engine.handle_writable(bench.now, id);
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let first = frames(&bench.write(visited, usize::MAX));
+    assert!(
+        first.iter().any(|f| f["topic"] == "other"),
+        "in the first write already"
+    );
+    assert!(first.iter().filter(|f| f["topic"] == "deep").count() >= 8);
+}
+
+#[test]
+fn settings_that_are_not_there_yet_are_refused_by_name_and_change_nothing() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    for (setting, field) in [
+        (r#""rate":{"mode":"sample","ms":100}"#, "rate"),
+        (r#""batch":{"ms":50}"#, "batch"),
+        (r#""credit":1"#, "credit"),
+        (r#""bound":{"age_ms":1000}"#, "bound.age_ms"),
+        (r#""overflow":"spill""#, "overflow"),
+        (r#""overflow":"drop_newest""#, "overflow"),
+    ] {
+        bench.say(
+            id,
+            &format!(r#"{{"op":"subscribe","id":1,"topic":"t",{setting}}}"#),
+        );
+        let answer = &bench.take(id)[0];
+        assert_eq!(
+            (&answer["code"], &answer["field"]),
+            (&"bad_field".into(), &field.into()),
+            "{answer}"
+        );
+    }
+    assert_eq!(bench.engine.stats().subscriptions, 0);
+}
+
+#[test]
+fn an_unsubscribe_before_the_hub_has_answered_is_carried_out_after_it() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench
+        .engine
+        .handle_text(bench.now, id, r#"{"op":"subscribe","id":1,"topic":"t"}"#);
+    bench
+        .engine
+        .handle_text(bench.now, id, r#"{"op":"unsubscribe","id":2,"topic":"t"}"#);
+    assert!(bench.take(id).is_empty());
+    bench.serve_hub();
+    let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
+    assert_eq!(ops, ["subscribed", "unsubscribed"]);
+    assert_eq!(
+        (
+            bench.engine.stats().subscriptions,
+            bench.engine.stats().views
+        ),
+        (0, 0)
+    );
+}
