@@ -13,7 +13,7 @@ use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::hub::Start;
 use crate::ring::Reach;
-use crate::session::{Control, NONE};
+use crate::session::Control;
 use crate::subscription::{Draining, Leave, Opening, Stage};
 use crate::timer::CLOSE_FLUSH_NS;
 
@@ -428,7 +428,6 @@ impl Engine {
                 .text(|out| encode::subscribed(out, id, text, epoch, position, &opening.settings)),
         );
         self.control(subscription.session, Control::Frame(frame));
-        debug_assert_ne!(index, NONE);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What one session is to receive next, and what of it the kernel took.
 //!
 //! A plan is made anew for every write: the rest of the frame under way, then the control lane, then the session's subscriptions
-//! in turn, up to 64 pieces in all. Nothing moves while it is made. What the kernel took is then carried out piece by piece: a frame
+//! in turn, up to 64 pieces in all. Only what is lost already is settled while it is made. What the kernel took is then carried out piece by piece: a frame
 //! that has begun is past the reach of every policy, one that has not may be planned otherwise the next time.
 //!
 //! Laws: bytes go out in the order planned; a cursor moves exactly when its frame begins; a frame counts as delivered exactly when
