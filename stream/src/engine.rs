@@ -26,6 +26,7 @@ use slab::Slab;
 
 use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
 use crate::hub::HubRequest;
+use crate::plan::Plan;
 use crate::publish::Publishes;
 use crate::read::Reads;
 use crate::ring::Hold;
@@ -35,7 +36,6 @@ use crate::subscription::Subscription;
 use crate::view::SubKey;
 use crate::views::Views;
 use crate::visit::Visits;
-use crate::write::Plan;
 
 /// A control lane may hold this many times its bound while the socket still takes: a burst of commands is answered in one turn.
 const CONTROL_BURST: usize = 64;

@@ -10,7 +10,7 @@
 //! - `subscription`, `cursor`, `history`: a cursor, its arithmetic, and how it reads what is older than the ring
 //! - `session`: the control lane and the frame under way
 //! - `command`, `publish`, `event`, `read`: inputs from clients and from the hub
-//! - `visit`, `write`, `policy`: whom to write to, what, and what a refusal leads to
+//! - `visit`, `plan`, `write`, `policy`: whom to write to, what, what of it was taken, and what a refusal leads to
 //! - `lifecycle`, `timer`: coming and going, and the clock's work
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
@@ -23,6 +23,7 @@ mod event;
 mod history;
 pub mod hub;
 mod lifecycle;
+mod plan;
 mod policy;
 mod publish;
 mod read;
@@ -38,6 +39,6 @@ mod write;
 
 pub use config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
 pub use engine::Engine;
+pub use plan::{PIECES_MAX, Piece};
 pub use pubsub_wire::value::GoawayReason;
 pub use stats::{HISTOGRAM_BUCKETS, Histogram, Stats};
-pub use write::{PIECES_MAX, Piece};
