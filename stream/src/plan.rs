@@ -128,6 +128,8 @@ impl Engine {
             self.plan_data(now, index);
             if self.plan.pieces.is_empty() {
                 self.rotate(index, self.plan.touched);
+                // One that had nothing to hand over may have come to something by its next step.
+                self.queue(index);
             }
         }
         &self.plan.pieces

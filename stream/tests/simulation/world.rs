@@ -375,11 +375,18 @@ impl World {
     }
 
     fn drain_world(&mut self) {
-        for _ in 0..400 {
+        /// Turns without a byte received, after which nothing is under way any more.
+        const QUIET_TURNS: u32 = 20;
+        let mut quiet = 0;
+        while quiet < QUIET_TURNS {
             self.hub.send(self.now, &mut self.engine, 1000);
             self.turn();
             let all: Vec<SessionId> = self.sockets.keys().copied().collect();
+            quiet += 1;
             for id in all {
+                if !self.sockets[&id].queue.is_empty() {
+                    quiet = 0;
+                }
                 self.read(id, 1 << 20);
             }
             while let Some(id) = self.engine.poll_visit(self.now) {
