@@ -212,6 +212,8 @@ impl Engine {
 
     /// The next request for the hub, in order.
     pub fn poll_hub(&mut self) -> Option<HubRequest> {
+        // Readers that were overtaken, or gave their slices back, have queued since.
+        self.ask();
         let request = self.hub.requests.pop_front()?;
         if let HubRequest::Publish { request, .. } = request {
             self.publishes.sent(request);
