@@ -21,7 +21,8 @@ use super::{Pace, Worker, WorkerArgs, WorkerError};
 use crate::clock;
 use crate::config::Config;
 use crate::telemetry::scoreboard::State;
-use pubsub_stream::{Engine, Now};
+use pubsub_stream::{Defaults, Engine, Now};
+use pubsub_wire::value::Bound;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_local;
@@ -104,14 +105,33 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         publishes_per_s: worker.publishes_per_s,
         publish_bytes_per_s: worker.publish_bytes_per_s,
         pending_publishes: worker.pending_publishes,
-        default_messages: config.default_messages,
-        default_bytes: config.default_bytes,
-        overflow_by_pattern: config.overflow.clone(),
+        defaults: defaults(config),
+        most: Vec::new(),
+        mode_hold_ns: 1000 * MS,
         publish_denied: publish_denied(config),
         read_bytes: worker.read_bytes,
         reads_in_flight: READS_IN_FLIGHT,
         seed: now.mono_ns ^ u64::from(slot) << 48,
     }
+}
+
+/// What subscriptions have that do not name it.
+fn defaults(config: &Config) -> Vec<Defaults> {
+    let overflow = config.overflow.iter().map(|(pattern, overflow)| Defaults {
+        pattern: pattern.clone(),
+        overflow: Some(*overflow),
+        ..Defaults::default()
+    });
+    let bound = Defaults {
+        pattern: ">".to_owned(),
+        bound: Bound {
+            messages: Some(config.default_messages),
+            bytes: Some(config.default_bytes),
+            age_ms: None,
+        },
+        ..Defaults::default()
+    };
+    overflow.chain([bound]).collect()
 }
 
 /// What only the node publishes: executions always, quotes while a source makes them.

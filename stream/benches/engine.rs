@@ -6,7 +6,6 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
 use pubsub_stream::{Config, Engine, Now, Peer, SessionId};
-use pubsub_wire::Limits;
 
 const DATA: [u8; 400] = [b'1'; 400];
 const NOW: Now = Now {
@@ -16,26 +15,10 @@ const NOW: Now = Now {
 
 fn config() -> Config {
     Config {
-        limits: Limits::default(),
-        node: "bench".into(),
-        worker: 0,
-        session_prefix: "0".into(),
         heartbeat_ns: u64::MAX / 4,
         write_stall_ns: u64::MAX / 4,
-        control_bytes: 1 << 16,
         ring_bytes: 1 << 28,
-        commands_per_s: 1000,
-        commands_burst: 2000,
-        publishes_per_s: 1000,
-        publish_bytes_per_s: 1 << 20,
-        pending_publishes: 1000,
-        default_messages: 1024,
-        default_bytes: 1 << 20,
-        overflow_by_pattern: Vec::new(),
-        publish_denied: Vec::new(),
-        read_bytes: 1 << 18,
-        reads_in_flight: 8,
-        seed: 1,
+        ..Config::default()
     }
 }
 

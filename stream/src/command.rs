@@ -9,7 +9,7 @@ use pubsub_wire::topic::{is_pattern, matches};
 use pubsub_wire::value::{Bound, From, Overflow, Settings};
 use pubsub_wire::{Command, CommandError, ErrorCode, Id, close, encode};
 
-use crate::config::{Now, SessionId};
+use crate::config::{Defaults, Now, SessionId};
 use crate::engine::Engine;
 use crate::hub::Start;
 use crate::ring::Reach;
@@ -17,6 +17,12 @@ use crate::session::Control;
 use crate::subscription::{Draining, Leave, Opening, Stage};
 use crate::timer::CLOSE_FLUSH_NS;
 
+/// Bound of a subscription where neither it nor the node names another.
+const DEFAULT_BOUND: Bound = Bound {
+    messages: Some(1024),
+    bytes: Some(1 << 20),
+    age_ms: Some(30_000),
+};
 /// Refusals for their rate after which a client that goes on is closed, in bursts of its own.
 const STRIKES_BURSTS: u32 = 2;
 
@@ -234,52 +240,52 @@ impl Engine {
         if wanted.bound.age_ms.is_some() {
             return Err(later("bound.age_ms", "a bound by age"));
         }
-        let default = self.default_overflow(&wanted.topic);
-        let overflow = wanted.overflow.unwrap_or(default);
+        let overflow = wanted
+            .overflow
+            .or_else(|| self.default_of(&wanted.topic, |d| d.overflow))
+            .unwrap_or(Overflow::DropOldest);
         if matches!(overflow, Overflow::DropNewest | Overflow::Spill) {
             return Err(later(
                 "overflow",
                 &format!("the policy {}", overflow.as_str()),
             ));
         }
-        let limits = self.config.limits.bound;
-        let messages = wanted
-            .bound
-            .messages
-            .unwrap_or(self.config.default_messages)
-            .min(limits.messages);
-        let bytes = wanted
-            .bound
-            .bytes
-            .unwrap_or(self.config.default_bytes)
-            .min(limits.bytes);
+        let mut bound = self.bound_of(&wanted.topic, wanted.bound);
+        bound.age_ms = None;
         Ok(Settings {
             from: wanted.from.clone().unwrap_or(From::Live),
             rate: None,
             batch: None,
-            bound: Bound {
-                messages: Some(messages),
-                bytes: Some(bytes),
-                age_ms: None,
-            },
+            bound,
             overflow,
             credit: None,
         })
     }
 
-    /// The policy of a subscription that names none: of the first pattern that covers all it may receive.
-    fn default_overflow(&self, text: &str) -> Overflow {
-        let covers = |pattern: &str| {
-            pattern == text
-                || (!is_pattern(text) && matches(pattern, text))
-                || includes(pattern, text)
+    /// The bound of a subscription that named `named`: with defaults where it named nothing, and no more than is allowed.
+    fn bound_of(&self, text: &str, named: Bound) -> Bound {
+        let default = Bound {
+            messages: self.default_of(text, |d| d.bound.messages),
+            bytes: self.default_of(text, |d| d.bound.bytes),
+            age_ms: self.default_of(text, |d| d.bound.age_ms),
         };
-        let found = self
-            .config
-            .overflow_by_pattern
-            .iter()
-            .find(|(pattern, _)| covers(pattern));
-        found.map_or(Overflow::DropOldest, |(_, overflow)| *overflow)
+        let bound = named
+            .resolve(default, &self.config.limits)
+            .resolve(DEFAULT_BOUND, &self.config.limits);
+        let most = self.config.most.iter().find(|(p, _)| covers(p, text));
+        most.map_or(bound, |(_, most)| Bound {
+            messages: bound.messages.map(|n| n.min(most.messages)),
+            bytes: bound.bytes.map(|n| n.min(most.bytes)),
+            age_ms: bound.age_ms.map(|n| n.min(most.age_ms)),
+        })
+    }
+
+    /// A setting of a subscription that doesn't name it.
+    fn default_of<T>(&self, text: &str, setting: impl Fn(&Defaults) -> Option<T>) -> Option<T> {
+        let defaults = self.config.defaults.iter();
+        defaults
+            .filter(|d| covers(&d.pattern, text))
+            .find_map(setting)
     }
 
     fn unsubscribe(
@@ -452,6 +458,11 @@ fn start_of(wanted: &Subscribe) -> Result<Option<Start>, CommandError> {
             return Err(refusal(ErrorCode::BadField, "from.positions", why));
         }
     })
+}
+
+/// Whether a subscription to `text` can receive nothing but what `pattern` stands for.
+fn covers(pattern: &str, text: &str) -> bool {
+    pattern == text || (!is_pattern(text) && matches(pattern, text)) || includes(pattern, text)
 }
 
 /// Whether every topic that `text` matches is matched by `pattern` too, token by token.

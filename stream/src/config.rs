@@ -2,7 +2,8 @@
 use std::fmt;
 
 use pubsub_wire::Limits;
-use pubsub_wire::value::Overflow;
+use pubsub_wire::limits::BoundLimits;
+use pubsub_wire::value::{Batch, Bound, Overflow, Rate};
 
 /// Names one session of one engine; never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,6 +80,21 @@ pub struct Slow {
     pub overflow: Overflow,
 }
 
+/// What a subscription has that does not name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Topic or pattern: it counts for subscriptions that can receive nothing else.
+    pub pattern: String,
+    /// Rate.
+    pub rate: Option<Rate>,
+    /// Batches.
+    pub batch: Option<Batch>,
+    /// Bound; what is `None` is left to the next that matches.
+    pub bound: Bound,
+    /// Policy.
+    pub overflow: Option<Overflow>,
+}
+
 /// Limits and names of one engine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -96,7 +112,7 @@ pub struct Config {
     pub write_stall_ns: u64,
     /// A control lane longer than this, on a socket that takes nothing, ends the session.
     pub control_bytes: usize,
-    /// Memory of all rings; when it is short the oldest entries leave.
+    /// Memory of all rings, of what operators hold and of frames partly written; when it is short the oldest entries leave.
     pub ring_bytes: usize,
     /// Commands per second of a session.
     pub commands_per_s: u32,
@@ -108,12 +124,12 @@ pub struct Config {
     pub publish_bytes_per_s: u32,
     /// Publications that may wait for the hub's answer.
     pub pending_publishes: usize,
-    /// Bound of a subscription that names none.
-    pub default_messages: u64,
-    /// Bound of a subscription that names none.
-    pub default_bytes: u64,
-    /// Policy of a subscription that names none, by its text; the first match wins, else `drop_oldest`.
-    pub overflow_by_pattern: Vec<(String, Overflow)>,
+    /// Settings of a subscription that names none, by its text: of each setting, the first that matches and has it.
+    pub defaults: Vec<Defaults>,
+    /// What a subscription may ask for at most, by its text, where that is less than `limits`; the first match counts.
+    pub most: Vec<(String, BoundLimits)>,
+    /// A subscription's mode switches once in this time at most, but for one that reaches its bound.
+    pub mode_hold_ns: u64,
     /// Patterns that only the node itself publishes.
     pub publish_denied: Vec<String>,
     /// Byte budget of one read of history.
@@ -122,4 +138,33 @@ pub struct Config {
     pub reads_in_flight: usize,
     /// Seed of what is drawn at random: the spread of closes.
     pub seed: u64,
+}
+
+impl Default for Config {
+    /// An engine that nobody has set up: the protocol's defaults, and budgets of a small worker.
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Self {
+            limits: Limits::default(),
+            node: "node".to_owned(),
+            worker: 0,
+            session_prefix: "s".to_owned(),
+            heartbeat_ns: 25 * SECOND,
+            write_stall_ns: 120 * SECOND,
+            control_bytes: 64 << 10,
+            ring_bytes: 64 << 20,
+            commands_per_s: 1000,
+            commands_burst: 2000,
+            publishes_per_s: 20_000,
+            publish_bytes_per_s: 32 << 20,
+            pending_publishes: 4096,
+            defaults: Vec::new(),
+            most: Vec::new(),
+            mode_hold_ns: SECOND,
+            publish_denied: Vec::new(),
+            read_bytes: 256 << 10,
+            reads_in_flight: 16,
+            seed: 0,
+        }
+    }
 }

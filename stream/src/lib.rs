@@ -37,7 +37,7 @@ mod views;
 mod visit;
 mod write;
 
-pub use config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
+pub use config::{CloseHow, Closed, Config, Defaults, Now, Peer, SessionId, Slow};
 pub use engine::Engine;
 pub use plan::{PIECES_MAX, Piece};
 pub use pubsub_wire::value::GoawayReason;

@@ -1,19 +1,13 @@
 //! What belongs to a session and no subscription: heartbeats, closes, the control lane, rates, and turns. Time is an argument.
 use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
 use pubsub_stream::{CloseHow, Config, Engine, GoawayReason, Now, Peer, SessionId};
-use pubsub_wire::Limits;
 use serde_json::Value;
 
 const SECOND: u64 = 1_000_000_000;
 
 fn config() -> Config {
     Config {
-        limits: Limits::default(),
-        node: "n".into(),
         worker: 3,
-        session_prefix: "s".into(),
-        heartbeat_ns: 25 * SECOND,
-        write_stall_ns: 120 * SECOND,
         control_bytes: 4096,
         ring_bytes: 1 << 20,
         commands_per_s: 10,
@@ -21,13 +15,11 @@ fn config() -> Config {
         publishes_per_s: 10,
         publish_bytes_per_s: 1 << 20,
         pending_publishes: 2,
-        default_messages: 1024,
-        default_bytes: 1 << 20,
-        overflow_by_pattern: Vec::new(),
+        mode_hold_ns: 0,
         publish_denied: vec!["execs".into()],
         read_bytes: 1 << 16,
         reads_in_flight: 2,
-        seed: 7,
+        ..Config::default()
     }
 }
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use pubsub_stream::{Config, Engine, Now, Peer, SessionId};
+use pubsub_stream::{Config, Defaults, Engine, Now, Peer, SessionId};
 use pubsub_wire::Limits;
 use pubsub_wire::value::Overflow;
 
@@ -39,25 +39,22 @@ fn config(rng: &mut Rng) -> Config {
             subscriptions: 6,
             ..Limits::default()
         },
-        node: "n".into(),
-        worker: 0,
-        session_prefix: "s".into(),
-        heartbeat_ns: 25 * SECOND,
-        write_stall_ns: 120 * SECOND,
-        control_bytes: 1 << 16,
         ring_bytes: if rng.u8(..4) == 0 { 6000 } else { 1 << 20 },
         commands_per_s: 1_000_000,
         commands_burst: 1_000_000,
         publishes_per_s: 1_000_000,
         publish_bytes_per_s: 1 << 30,
         pending_publishes: 1000,
-        default_messages: 16,
-        default_bytes: 1 << 14,
-        overflow_by_pattern: vec![("b.>".into(), Overflow::Conflate)],
-        publish_denied: Vec::new(),
+        defaults: vec![Defaults {
+            pattern: "b.>".into(),
+            overflow: Some(Overflow::Conflate),
+            ..Defaults::default()
+        }],
+        mode_hold_ns: 0,
         read_bytes: 1 << 16,
         reads_in_flight: 2,
         seed: rng.u64(..),
+        ..Config::default()
     }
 }
 
