@@ -5,28 +5,20 @@
 use std::rc::Rc;
 
 use pubsub_wire::command::{self, Subscribe};
-use pubsub_wire::topic::{is_pattern, matches};
-use pubsub_wire::value::{Bound, From, Overflow, Settings};
+use pubsub_wire::value::From;
 use pubsub_wire::{Command, CommandError, ErrorCode, Id, close, encode};
 
-use crate::config::{Defaults, Now, SessionId};
+use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::hub::Start;
-use crate::ring::Reach;
+use crate::ring::Hold;
 use crate::session::Control;
-use crate::subscription::{Draining, Leave, Opening, Stage};
-use crate::timer::CLOSE_FLUSH_NS;
+use crate::subscription::{Opening, UNLIMITED};
 
-/// Bound of a subscription where neither it nor the node names another.
-const DEFAULT_BOUND: Bound = Bound {
-    messages: Some(1024),
-    bytes: Some(1 << 20),
-    age_ms: Some(30_000),
-};
 /// Refusals for their rate after which a client that goes on is closed, in bursts of its own.
 const STRIKES_BURSTS: u32 = 2;
 
-fn refusal(code: ErrorCode, field: &'static str, message: &str) -> CommandError {
+pub(crate) fn refusal(code: ErrorCode, field: &'static str, message: &str) -> CommandError {
     CommandError {
         id: None,
         code,
@@ -35,20 +27,13 @@ fn refusal(code: ErrorCode, field: &'static str, message: &str) -> CommandError 
     }
 }
 
-fn later(field: &'static str, what: &str) -> CommandError {
-    refusal(
-        ErrorCode::BadField,
-        field,
-        &format!("{what} is not available in this version"),
-    )
-}
-
 impl Engine {
     /// One command of a client.
     pub fn handle_text(&mut self, now: Now, session: SessionId, text: &str) {
         let Some(index) = self.open_session(session) else {
             return;
         };
+        self.now = now;
         self.stats.commands += 1;
         let request = match command::parse(text, &self.config.limits) {
             Ok(request) => request,
@@ -94,18 +79,8 @@ impl Engine {
                 self.send(index, |out| encode::pong(out, id.as_ref(), now.wall_us));
                 Ok(())
             }
-            Command::Credit { topic, .. } => {
-                self.find(index, &topic)?;
-                Err(refusal(
-                    ErrorCode::BadField,
-                    "credit",
-                    "this subscription has no credit setting: its demand is unlimited",
-                ))
-            }
-            Command::Reconfigure(reconfigure) => {
-                self.find(index, &reconfigure.topic)?;
-                Err(later("op", "reconfigure"))
-            }
+            Command::Credit { topic, n } => self.credit(now, index, &topic, n),
+            Command::Reconfigure(change) => self.reconfigure(now, index, id, &change),
             Command::Call(call) => self.call(index, &call.method),
             // Has its own way, for its own pace.
             Command::Publish(_) => Ok(()),
@@ -193,7 +168,7 @@ impl Engine {
         wanted: &Subscribe,
     ) -> Result<(), CommandError> {
         let start = start_of(wanted)?;
-        let settings = self.settings_of(wanted)?;
+        let settings = self.settings_of(wanted);
         if self.find(session, &wanted.topic).is_ok() {
             return Err(refusal(
                 ErrorCode::AlreadySubscribed,
@@ -209,205 +184,63 @@ impl Engine {
                 &format!("a session may have {most} subscriptions"),
             ));
         }
-        let bound = Reach {
-            messages: settings.bound.messages.unwrap_or(0),
-            bytes: settings.bound.bytes.unwrap_or(0),
-        };
-        let index = self.add_subscription(now, session, &wanted.topic, bound, settings.overflow);
-        self.subscriptions[index as usize].extra().opening = Some(Opening {
+        let index = self.add_subscription(now, session, &wanted.topic, &settings);
+        self.subscriptions[index as usize].extra().opening = Some(Box::new(Opening {
             id,
-            settings,
             start,
+            asked: false,
             leave: None,
-        });
-        self.open(index);
+        }));
+        self.open(now, index);
         Ok(())
     }
 
-    fn settings_of(&self, wanted: &Subscribe) -> Result<Settings, CommandError> {
-        if wanted
-            .rate
-            .is_some_and(|r| r.mode != pubsub_wire::value::RateMode::All)
-        {
-            return Err(later("rate", "a rate"));
-        }
-        if wanted.batch.is_some() {
-            return Err(later("batch", "batching"));
-        }
-        if wanted.credit.is_some() {
-            return Err(later("credit", "credit"));
-        }
-        if wanted.bound.age_ms.is_some() {
-            return Err(later("bound.age_ms", "a bound by age"));
-        }
-        let overflow = wanted
-            .overflow
-            .or_else(|| self.default_of(&wanted.topic, |d| d.overflow))
-            .unwrap_or(Overflow::DropOldest);
-        if matches!(overflow, Overflow::DropNewest | Overflow::Spill) {
-            return Err(later(
-                "overflow",
-                &format!("the policy {}", overflow.as_str()),
-            ));
-        }
-        let mut bound = self.bound_of(&wanted.topic, wanted.bound);
-        bound.age_ms = None;
-        Ok(Settings {
-            from: wanted.from.clone().unwrap_or(From::Live),
-            rate: None,
-            batch: None,
-            bound,
-            overflow,
-            credit: None,
-        })
-    }
-
-    /// The bound of a subscription that named `named`: with defaults where it named nothing, and no more than is allowed.
-    fn bound_of(&self, text: &str, named: Bound) -> Bound {
-        let default = Bound {
-            messages: self.default_of(text, |d| d.bound.messages),
-            bytes: self.default_of(text, |d| d.bound.bytes),
-            age_ms: self.default_of(text, |d| d.bound.age_ms),
-        };
-        let bound = named
-            .resolve(default, &self.config.limits)
-            .resolve(DEFAULT_BOUND, &self.config.limits);
-        let most = self.config.most.iter().find(|(p, _)| covers(p, text));
-        most.map_or(bound, |(_, most)| Bound {
-            messages: bound.messages.map(|n| n.min(most.messages)),
-            bytes: bound.bytes.map(|n| n.min(most.bytes)),
-            age_ms: bound.age_ms.map(|n| n.min(most.age_ms)),
-        })
-    }
-
-    /// A setting of a subscription that doesn't name it.
-    fn default_of<T>(&self, text: &str, setting: impl Fn(&Defaults) -> Option<T>) -> Option<T> {
-        let defaults = self.config.defaults.iter();
-        defaults
-            .filter(|d| covers(&d.pattern, text))
-            .find_map(setting)
-    }
-
-    fn unsubscribe(
-        &mut self,
-        now: Now,
-        session: u32,
-        id: Option<Id>,
-        topic: &str,
-        drain: bool,
-    ) -> Result<(), CommandError> {
+    /// Demand for `n` more messages.
+    fn credit(&mut self, now: Now, session: u32, topic: &str, n: u64) -> Result<(), CommandError> {
         let index = self.find(session, topic)?;
         let subscription = &mut self.subscriptions[index as usize];
-        if let Some(opening) = subscription.extra.as_mut().and_then(|e| e.opening.as_mut()) {
-            opening.leave = Some(Leave(id));
-            self.forget_name(index);
-            return Ok(());
-        }
-        if !drain {
-            self.leave(index, id);
-            return Ok(());
-        }
-        if subscription.draining().is_some() {
+        if subscription.credit == UNLIMITED {
             return Err(refusal(
-                ErrorCode::NotSubscribed,
-                "topic",
-                "it is being unsubscribed already",
+                ErrorCode::BadField,
+                "credit",
+                "this subscription has no credit setting: its demand is unlimited",
             ));
         }
-        let stop = self.views.get(subscription.view).ring.head();
-        let until_ns = now.mono_ns + CLOSE_FLUSH_NS;
-        subscription.extra().draining = Some(Draining { id, stop, until_ns });
-        self.make_ready(index);
-        self.arm(session, until_ns);
-        self.queue(session);
+        if self.sessions[session as usize].blocked {
+            subscription.add_credit(n);
+            return Ok(());
+        }
+        // What waited for credit was bounded until now.
+        let key = self.key(index);
+        if self.subscriptions[index as usize].hold == Hold::Parked {
+            self.settle(now, index);
+        }
+        if self.subscription_index(key).is_some() {
+            self.subscriptions[index as usize].add_credit(n);
+            self.go_on(now, index);
+        }
         Ok(())
     }
 
-    /// Ends a subscription at the next frame boundary.
-    pub(crate) fn leave(&mut self, index: u32, id: Option<Id>) {
-        let subscription = &self.subscriptions[index as usize];
-        let session = subscription.session;
-        self.settle(index);
-        self.set_aside(index);
-        self.forget_name(index);
-        self.remove_ready(index);
-        self.subscriptions[index as usize].leaving = true;
-        let subscription = self.key(index);
-        self.control(session, Control::Unsubscribed { id, subscription });
-    }
-
-    /// Ends a subscription that was unsubscribed before it had begun.
-    pub(crate) fn leave_if_wanted(&mut self, index: u32) {
-        let Some(opening) = self.subscriptions[index as usize]
-            .extra
-            .as_mut()
-            .and_then(|e| e.opening.take())
-        else {
+    /// A subscription that may have waited for credit, or whose settings are others now, goes on.
+    pub(crate) fn go_on(&mut self, now: Now, index: u32) {
+        let key = self.key(index);
+        let session = self.subscriptions[index as usize].session;
+        if self.sessions[session as usize].blocked {
+            if self.subscriptions[index as usize].hold == Hold::Parked {
+                self.park(now, index);
+            }
             return;
-        };
-        self.subscriptions[index as usize].tidy();
-        if let Some(Leave(id)) = opening.leave {
-            self.leave(index, id);
         }
-    }
-
-    pub(crate) fn compose_ledger(&mut self, id: Option<&Id>, key: crate::view::SubKey) -> Rc<[u8]> {
-        let Some(index) = self.subscription_index(key) else {
-            return Rc::from([]);
-        };
-        self.settle_for_ledger(index);
-        let subscription = &self.subscriptions[index as usize];
-        let view = self.views.get(subscription.view);
-        let mut ledger = subscription.ledger(view);
-        self.count_finished(index, &mut ledger);
-        let epoch = subscription.epoch(view);
-        Rc::from(
-            self.frames
-                .text(|out| encode::ledger(out, id, &view.text, epoch, &ledger)),
-        )
-    }
-
-    /// The gaps that were not announced yet and the final ledger, as one piece.
-    pub(crate) fn compose_unsubscribed(
-        &mut self,
-        id: Option<&Id>,
-        key: crate::view::SubKey,
-    ) -> Rc<[u8]> {
-        let Some(index) = self.subscription_index(key) else {
-            return Rc::from([]);
-        };
-        self.settle_for_ledger(index);
-        let subscription = &self.subscriptions[index as usize];
-        let view = self.views.get(subscription.view);
-        let mut bytes = Vec::new();
-        for gap in subscription.extra.iter().flat_map(|e| &e.gaps) {
-            bytes.extend_from_slice(self.frames.text(|out| encode::gap(out, &view.text, gap)));
+        self.unpark(index);
+        self.next_step(now, index);
+        if self.subscription_index(key).is_some() {
+            self.queue(session);
         }
-        let mut ledger = subscription.ledger(view);
-        self.count_finished(index, &mut ledger);
-        bytes.extend_from_slice(
-            self.frames
-                .text(|out| encode::unsubscribed(out, id, &view.text, &ledger)),
-        );
-        bytes.into()
-    }
-
-    fn settle_for_ledger(&mut self, index: u32) {
-        let parked = self.subscriptions[index as usize].hold == crate::ring::Hold::Parked;
-        if parked && self.subscriptions[index as usize].stage == Stage::Ring {
-            self.settle(index);
-        }
-    }
-
-    /// A frame under way is whole before anything else is written: a ledger that follows it counts it as delivered.
-    fn count_finished(&self, index: u32, ledger: &mut pubsub_wire::value::Ledger) {
-        let in_flight = self.subscriptions[index as usize].in_flight();
-        ledger.delivered += in_flight;
-        ledger.pending.memory -= in_flight;
     }
 
     /// The subscription that a session has under this text.
-    fn find(&self, session: u32, text: &str) -> Result<u32, CommandError> {
+    pub(crate) fn find(&self, session: u32, text: &str) -> Result<u32, CommandError> {
         let found = self
             .views
             .find(text)
@@ -423,6 +256,7 @@ impl Engine {
 
     /// Tells a client where its subscription begins.
     pub(crate) fn answer_subscribed(&mut self, index: u32, position: i64) {
+        let settings = self.settings(index);
         let subscription = &self.subscriptions[index as usize];
         let view = self.views.get(subscription.view);
         let Some(opening) = subscription.extra.as_ref().and_then(|e| e.opening.as_ref()) else {
@@ -431,7 +265,7 @@ impl Engine {
         let (id, text, epoch) = (opening.id.as_ref(), &view.text, &view.epoch);
         let frame = Rc::from(
             self.frames
-                .text(|out| encode::subscribed(out, id, text, epoch, position, &opening.settings)),
+                .text(|out| encode::subscribed(out, id, text, epoch, position, &settings)),
         );
         self.control(subscription.session, Control::Frame(frame));
     }
@@ -458,39 +292,4 @@ fn start_of(wanted: &Subscribe) -> Result<Option<Start>, CommandError> {
             return Err(refusal(ErrorCode::BadField, "from.positions", why));
         }
     })
-}
-
-/// Whether a subscription to `text` can receive nothing but what `pattern` stands for.
-fn covers(pattern: &str, text: &str) -> bool {
-    pattern == text || (!is_pattern(text) && matches(pattern, text)) || includes(pattern, text)
-}
-
-/// Whether every topic that `text` matches is matched by `pattern` too, token by token.
-fn includes(pattern: &str, text: &str) -> bool {
-    let (mut outer, mut inner) = (pattern.split('.'), text.split('.'));
-    loop {
-        match (outer.next(), inner.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some("*"), Some(token)) if token != ">" => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::includes;
-
-    #[test]
-    fn a_pattern_includes_another_that_matches_no_more() {
-        assert!(includes("quotes.>", "quotes.*"));
-        assert!(includes("quotes.>", "quotes.>"));
-        assert!(includes("quotes.>", "quotes.A.b"));
-        assert!(includes("quotes.*", "quotes.A"));
-        assert!(!includes("quotes.*", "quotes.>"));
-        assert!(!includes("quotes.>", ">"));
-        assert!(!includes("quotes.>", "quotes"));
-        assert!(!includes("quotes.A", "quotes.*"));
-    }
 }

@@ -4,13 +4,15 @@
 //! moves from ordinal a to the next survivor b conflates the b - a - 1 entries between. Identity is (topic, key); an entry
 //! without key is keyed by its topic.
 //!
-//! Laws: at most one entry per identity; an entry is here if and only if it is the newest of its identity and not before the
-//! horizon of the last purge.
+//! Laws: at most one entry per identity; an entry is here if and only if it is the newest of its identity and not before both ring and
+//! cursors that wait.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
+
+use crate::ring::{NewEntry, Seat};
 
 /// An entry that no newer one supersedes.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(crate) struct Newest {
     pub(crate) offset: i64,
     pub(crate) mono_ns: u64,
     pub(crate) frame: Rc<[u8]>,
+    pub(crate) seat: Seat,
+    pub(crate) source: u64,
+    bytes: u32,
     identity: Rc<str>,
 }
 
@@ -28,17 +33,31 @@ pub(crate) struct Compact {
     by_identity: HashMap<Rc<str>, u64>,
     /// Where parked or overtaken conflating cursors stand, and how many at each place.
     laggards: BTreeMap<u64, u32>,
+    /// Bytes of what has left the ring.
+    kept_bytes: u64,
+    /// What was before this ordinal was taken away, though it was the newest: memory was short.
+    horizon: u64,
+    /// Where the ring begins.
+    ring_first: u64,
     scratch: String,
 }
 
 impl Compact {
+    /// Knows what comes from `ordinal` on.
+    pub(crate) fn new(ordinal: u64) -> Self {
+        Self {
+            ring_first: ordinal,
+            ..Self::default()
+        }
+    }
+
     /// Takes a new entry in; the one it supersedes leaves.
     pub(crate) fn insert(
         &mut self,
         ordinal: u64,
         topic: &str,
         key: Option<&str>,
-        newest: (i64, u64, &Rc<[u8]>),
+        entry: &NewEntry,
     ) {
         self.scratch.clear();
         self.scratch.push_str(topic);
@@ -49,19 +68,25 @@ impl Compact {
         }
         let identity = match self.by_identity.get_key_value(self.scratch.as_str()) {
             Some((identity, old)) => {
-                self.by_ordinal.remove(old);
+                if let Some(gone) = self.by_ordinal.remove(old)
+                    && *old < self.ring_first
+                {
+                    self.kept_bytes -= u64::from(gone.bytes);
+                }
                 Rc::clone(identity)
             }
             None => Rc::from(self.scratch.as_str()),
         };
         self.by_identity.insert(Rc::clone(&identity), ordinal);
-        let (offset, mono_ns, frame) = newest;
         self.by_ordinal.insert(
             ordinal,
             Newest {
-                offset,
-                mono_ns,
-                frame: Rc::clone(frame),
+                offset: entry.offset,
+                mono_ns: entry.mono_ns,
+                frame: Rc::clone(&entry.frame),
+                seat: entry.seat,
+                source: entry.source,
+                bytes: entry.bytes,
                 identity,
             },
         );
@@ -73,6 +98,11 @@ impl Compact {
             .range(ordinal..)
             .next()
             .map(|(o, e)| (*o, e))
+    }
+
+    /// The survivors in `from..to`.
+    pub(crate) fn range(&self, from: u64, to: u64) -> impl Iterator<Item = (&u64, &Newest)> {
+        self.by_ordinal.range(from..to.max(from))
     }
 
     /// A conflating cursor stands still at `ordinal`.
@@ -90,19 +120,63 @@ impl Compact {
         }
     }
 
+    /// The ring begins at `ring_first` now.
+    pub(crate) fn set_ring_first(&mut self, ring_first: u64) {
+        let left = self
+            .by_ordinal
+            .range(self.ring_first..ring_first.max(self.ring_first));
+        self.kept_bytes += left.map(|(_, e)| u64::from(e.bytes)).sum::<u64>();
+        self.ring_first = ring_first;
+    }
+
     /// Lets go of what is before the ring and before every cursor that waits.
-    pub(crate) fn purge(&mut self, ring_first: u64) {
-        let horizon = self
-            .laggards
-            .keys()
-            .next()
-            .map_or(ring_first, |o| ring_first.min(*o));
-        while let Some(first) = self.by_ordinal.first_entry() {
-            if *first.key() >= horizon {
-                return;
-            }
-            self.by_identity.remove(&first.remove().identity);
+    pub(crate) fn purge(&mut self) {
+        let ring_first = self.ring_first;
+        let laggard = self.laggards.keys().next();
+        let horizon = laggard.map_or(ring_first, |o| ring_first.min(*o));
+        while self
+            .by_ordinal
+            .first_key_value()
+            .is_some_and(|(at, _)| *at < horizon)
+        {
+            self.remove_first();
         }
+    }
+
+    /// Memory is short: the oldest of what has left the ring leaves, whoever has not read it.
+    pub(crate) fn pop_first(&mut self) -> bool {
+        if self.first_before(self.ring_first).is_none() {
+            return false;
+        }
+        if let Some(ordinal) = self.remove_first() {
+            self.horizon = ordinal + 1;
+        }
+        true
+    }
+
+    fn remove_first(&mut self) -> Option<u64> {
+        let (ordinal, entry) = self.by_ordinal.pop_first()?;
+        if ordinal < self.ring_first {
+            self.kept_bytes -= u64::from(entry.bytes);
+        }
+        self.by_identity.remove(&entry.identity);
+        Some(ordinal)
+    }
+
+    /// The oldest that has left the ring: where it was, and when it was numbered.
+    pub(crate) fn first_before(&self, ring_first: u64) -> Option<(u64, u64)> {
+        let (ordinal, entry) = self.by_ordinal.first_key_value()?;
+        (*ordinal < ring_first).then_some((*ordinal, entry.mono_ns))
+    }
+
+    /// What was before this ordinal and newest of its key is lost to who had not read it.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.horizon
+    }
+
+    /// Bytes of what has left the ring.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes
     }
 
     /// How many keys are held.
@@ -118,12 +192,15 @@ mod tests {
     use super::*;
 
     fn insert(compact: &mut Compact, ordinal: u64, topic: &str, key: Option<&str>) {
-        compact.insert(
-            ordinal,
-            topic,
-            key,
-            (ordinal as i64, 0, &Rc::from([0_u8; 4])),
-        );
+        let entry = NewEntry {
+            offset: ordinal as i64,
+            mono_ns: 0,
+            frame: Rc::from([0_u8; 4]),
+            seat: Seat::default(),
+            source: 0,
+            bytes: 4,
+        };
+        compact.insert(ordinal, topic, key, &entry);
     }
 
     #[test]
@@ -153,10 +230,11 @@ mod tests {
             insert(&mut compact, ordinal, "t", Some(&ordinal.to_string()));
         }
         compact.wait_at(2);
-        compact.purge(4);
+        compact.set_ring_first(4);
+        compact.purge();
         assert_eq!(compact.next(0).map(|(o, _)| o), Some(2));
         compact.leave(2);
-        compact.purge(4);
+        compact.purge();
         assert_eq!(compact.next(0).map(|(o, _)| o), Some(4));
     }
 }

@@ -78,6 +78,8 @@ pub struct Slow {
     pub age_ms: u64,
     /// Its policy.
     pub overflow: Overflow,
+    /// What else acts, in short: `sample 100 ms · batch 50 ms · credit 0`; empty where nothing does.
+    pub settings: String,
 }
 
 /// What a subscription has that does not name it.

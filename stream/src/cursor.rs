@@ -1,52 +1,68 @@
-//! Where a subscription's cursor is registered: with the ring that keeps entries for it, and with the compacted view if it waits.
+//! Where a subscription's cursor is registered: with the ring that keeps entries for it, with the compacted view if it waits, and as
+//! a window that pins what is before a hole.
 //!
 //! Law: a cursor is moved only between `lift` and `place`.
 
 use pubsub_wire::value::Overflow;
 
+use crate::cohort::Cohort;
 use crate::ring::Hold;
 use crate::subscription::Subscription;
-use crate::view::View;
 
-/// Takes the cursor out of the view's books, so that it can be moved.
+/// Takes the cursor out of the cohort's books, so that it can be moved.
 #[inline]
-pub(crate) fn lift(subscription: &mut Subscription, view: &mut View) {
+pub(crate) fn lift(subscription: &mut Subscription, cohort: &mut Cohort) {
     if subscription.holds {
-        view.ring.release(subscription.cursor, subscription.hold);
+        cohort.ring.release(subscription.cursor, subscription.hold);
         subscription.holds = false;
     }
     if subscription.waits {
-        if let Some(compact) = &mut view.compact {
+        if let Some(compact) = &mut cohort.compact {
             compact.leave(subscription.cursor);
         }
         subscription.waits = false;
     }
 }
 
-/// Enters the cursor into the view's books where it stands now.
+/// Enters the cursor into the cohort's books where it stands now.
 #[inline]
-pub(crate) fn place(subscription: &mut Subscription, view: &mut View) {
+pub(crate) fn place(subscription: &mut Subscription, cohort: &mut Cohort) {
     debug_assert!(!subscription.holds);
-    view.ring.hold(subscription.cursor, subscription.hold);
+    cohort.ring.hold(subscription.cursor, subscription.hold);
     subscription.holds = true;
     if subscription.overflow == Overflow::Conflate {
-        let waits = subscription.hold == Hold::Parked || subscription.cursor < view.ring.first();
-        if let (true, Some(compact)) = (waits, &mut view.compact) {
+        let waits = subscription.hold == Hold::Parked || subscription.cursor < cohort.ring.first();
+        if let (true, Some(compact)) = (waits, &mut cohort.compact) {
             compact.wait_at(subscription.cursor);
             subscription.waits = true;
+        }
+    }
+    if subscription.extra.is_some() {
+        unpin_passed(subscription, cohort);
+    }
+}
+
+/// What of the window before a hole was passed is needed no more.
+fn unpin_passed(subscription: &mut Subscription, cohort: &mut Cohort) {
+    let cursor = subscription.cursor;
+    if let Some(hole) = &mut subscription.extra().hole {
+        let to = cursor.min(hole.from);
+        if to > hole.pinned {
+            cohort.ring.unpin(hole.pinned, to);
+            hole.pinned = to;
         }
     }
 }
 
 /// Enters the cursor anew as one that is held otherwise.
-pub(crate) fn hold(subscription: &mut Subscription, view: &mut View, hold: Hold) {
+pub(crate) fn hold(subscription: &mut Subscription, cohort: &mut Cohort, hold: Hold) {
     if subscription.hold == hold {
         return;
     }
     let was_placed = subscription.holds;
-    lift(subscription, view);
+    lift(subscription, cohort);
     subscription.hold = hold;
     if was_placed {
-        place(subscription, view);
+        place(subscription, cohort);
     }
 }

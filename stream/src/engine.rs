@@ -24,8 +24,11 @@ use pubsub_wire::value::{GoawayReason, Mode, Welcome};
 use pubsub_wire::{Id, close, encode};
 use slab::Slab;
 
+use crate::cohort::SubKey;
 use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
 use crate::hub::HubRequest;
+use crate::operator::Released;
+use crate::partials::Partials;
 use crate::plan::Plan;
 use crate::publish::Publishes;
 use crate::read::Reads;
@@ -33,7 +36,7 @@ use crate::ring::Hold;
 use crate::session::{Control, Heartbeat, NONE, Session};
 use crate::stats::Stats;
 use crate::subscription::Subscription;
-use crate::view::SubKey;
+use crate::terms::TermsInUse;
 use crate::views::Views;
 use crate::visit::Visits;
 
@@ -65,12 +68,22 @@ pub struct Engine {
     pub(crate) publishes: Publishes,
     pub(crate) visits: Visits,
     pub(crate) plan: Plan,
+    pub(crate) terms: TermsInUse,
+    pub(crate) partials: Partials,
     pub(crate) timers: BinaryHeap<Reverse<(u64, SessionId)>>,
+    /// When operators are due.
+    pub(crate) cohort_timers: BinaryHeap<Reverse<(u64, u32)>>,
     /// When quiet views are looked at next.
     pub(crate) quiet_ns: u64,
     pub(crate) closed: VecDeque<Closed>,
     pub(crate) frames: FrameBuf,
     pub(crate) route: Vec<u32>,
+    /// Scratch space of the way through operators.
+    pub(crate) deriving: Vec<u32>,
+    pub(crate) released: Vec<Released>,
+    pub(crate) item: Vec<u8>,
+    /// The moment of the last input.
+    pub(crate) now: Now,
     pub(crate) stats: Stats,
     pub(crate) random: u64,
     generations: u32,
@@ -98,11 +111,21 @@ impl Engine {
             },
             visits: Visits::default(),
             plan: Plan::default(),
+            terms: TermsInUse::default(),
+            partials: Partials::default(),
             timers: BinaryHeap::new(),
+            cohort_timers: BinaryHeap::new(),
             quiet_ns: u64::MAX,
             closed: VecDeque::new(),
             frames: FrameBuf::new(),
             route: Vec::new(),
+            deriving: Vec::new(),
+            released: Vec::new(),
+            item: Vec::new(),
+            now: Now {
+                mono_ns: 0,
+                wall_us: 0,
+            },
             stats: Stats::default(),
             generations: 0,
             serials: 0,
@@ -233,37 +256,37 @@ impl Engine {
             .map(|(i, _)| i as u32)
             .collect();
         for index in parked {
-            self.settle(index);
+            self.settle(now, index);
         }
         let mut lags: Vec<(u64, u32)> = (self.subscriptions.iter())
-            .map(|(i, s)| (s.lag_messages(self.views.get(s.view)), i as u32))
+            .map(|(i, s)| (s.lag_messages(&self.views), i as u32))
             .filter(|(lag, _)| *lag > 0)
             .collect();
         lags.sort_unstable_by_key(|(lag, index)| (Reverse(*lag), *index));
         lags.truncate(n);
         lags.iter()
-            .map(|(lag, index)| self.slow(now, *lag, *index))
+            .map(|(_, index)| self.slow(now, *index))
             .collect()
     }
 
-    fn slow(&self, now: Now, messages: u64, index: u32) -> Slow {
+    fn slow(&self, now: Now, index: u32) -> Slow {
         let subscription = &self.subscriptions[index as usize];
-        let view = self.views.get(subscription.view);
-        let oldest = subscription.oldest_ns(view).unwrap_or(now.mono_ns);
+        let lag = self.lag(now, index, None);
         Slow {
             session: self.session_name(subscription.session),
-            topic: view.text.to_string(),
+            topic: self.views.get(subscription.view).text.to_string(),
             mode: subscription.mode.as_str(),
-            messages,
-            bytes: subscription.lag_bytes(view, self.under_way_bytes(subscription)),
-            age_ms: now.mono_ns.saturating_sub(oldest) / 1_000_000,
+            messages: lag.messages,
+            bytes: lag.bytes,
+            age_ms: lag.age_ms,
             overflow: subscription.overflow,
+            settings: self.settings_text(index),
         }
     }
 
     /// Bytes of the frame of this subscription that is under way, whole.
     pub(crate) fn under_way_bytes(&self, subscription: &Subscription) -> u64 {
-        if !subscription.under_way {
+        if subscription.under_way == 0 {
             return 0;
         }
         self.sessions[subscription.session as usize]
@@ -366,6 +389,9 @@ impl Engine {
         while self.sessions[index as usize].first != NONE {
             self.remove_subscription(self.sessions[index as usize].first);
         }
+        if let Some(partial) = &self.sessions[index as usize].partial {
+            self.partials.drop(&partial.frame);
+        }
         let frame = Rc::from(self.frames.close(code, reason));
         let end_ns = now.mono_ns + crate::timer::CLOSE_FLUSH_NS;
         let session = &mut self.sessions[index as usize];
@@ -388,6 +414,9 @@ impl Engine {
     fn forget(&mut self, index: u32) {
         while self.sessions[index as usize].first != NONE {
             self.remove_subscription(self.sessions[index as usize].first);
+        }
+        if let Some(partial) = &self.sessions[index as usize].partial {
+            self.partials.drop(&partial.frame);
         }
         self.sessions.remove(index as usize);
         self.stats.sessions -= 1;

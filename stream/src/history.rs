@@ -7,12 +7,17 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::ring::Seat;
+
 /// One entry of the past.
 #[derive(Debug)]
 pub(crate) struct Past {
     pub(crate) offset: i64,
     pub(crate) mono_ns: u64,
     pub(crate) frame: Rc<[u8]>,
+    pub(crate) seat: Seat,
+    /// What it counts against bounds.
+    pub(crate) bytes: u32,
 }
 
 /// A piece of the log, as its readers will receive it.
@@ -27,7 +32,7 @@ impl Slice {
     pub(crate) fn new(entries: Vec<Past>, budget: &Rc<Cell<usize>>) -> Self {
         let bytes = entries
             .iter()
-            .map(|e| e.frame.len() + size_of::<Past>())
+            .map(|e| e.bytes as usize + size_of::<Past>())
             .sum();
         budget.set(budget.get() + bytes);
         Self {
@@ -113,7 +118,7 @@ impl History {
             .slice
             .as_ref()
             .map_or(&[][..], |s| &s.entries[self.index as usize..]);
-        rest.iter().map(|e| e.frame.len() as u64).sum()
+        rest.iter().map(|e| u64::from(e.bytes)).sum()
     }
 
     /// Gives the slice back; what was not handed over is asked for again.

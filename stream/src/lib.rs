@@ -5,36 +5,54 @@
 //!
 //! - [`hub`]: what engine and hub tell each other
 //! - `engine`: [`Engine`], its contract and its parts
-//! - `ring`, `compact`: the entries of a view, and the newest of each key
-//! - `view`, `views`: who reads a ring, and which rings an entry belongs to
-//! - `subscription`, `cursor`, `history`: a cursor, its arithmetic, and how it reads what is older than the ring
-//! - `session`: the control lane and the frame under way
-//! - `command`, `publish`, `event`, `read`: inputs from clients and from the hub
-//! - `visit`, `plan`, `write`, `policy`: whom to write to, what, what of it was taken, and what a refusal leads to
+//! - `ring`, `compact`: consecutive entries, and the newest of each key
+//! - `view`, `views`: what of the log belongs together, and which views an entry belongs to
+//! - `cohort`, `terms`, `operator`: subscriptions that read one ring, what acts before it, and how
+//! - `derive`: how publications get into rings
+//! - `subscription`, `cursor`: a cursor, its accounts, its losses
+//! - `backlog`, `relocate`: what is pending when a subscription goes from one cohort to another
+//! - `history`, `read`, `replay`: how it reads what is older than the ring
+//! - `session`, `partials`: the control lane and the frame under way
+//! - `command`, `settings`, `reconfigure`, `leave`, `publish`, `event`: inputs from clients and from the hub
+//! - `visit`, `plan`, `walk`, `write`: whom to write to, what, and what of it was taken
+//! - `policy`, `step`: what a refusal leads to, and what comes next
 //! - `lifecycle`, `timer`: coming and going, and the clock's work
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
+mod backlog;
+mod cohort;
 mod command;
 mod compact;
 mod config;
 mod cursor;
+mod derive;
 mod engine;
 mod event;
 mod history;
 pub mod hub;
+mod leave;
 mod lifecycle;
+mod operator;
+mod partials;
 mod plan;
 mod policy;
 mod publish;
 mod read;
+mod reconfigure;
+mod relocate;
+mod replay;
 mod ring;
 mod session;
+mod settings;
 mod stats;
+mod step;
 mod subscription;
+mod terms;
 mod timer;
 mod view;
 mod views;
 mod visit;
+mod walk;
 mod write;
 
 pub use config::{CloseHow, Closed, Config, Defaults, Now, Peer, SessionId, Slow};

@@ -1,15 +1,15 @@
 //! How subscriptions and views come and go.
 
-use pubsub_wire::value::{Mode, Overflow};
+use pubsub_wire::value::{From, Mode, Overflow, Settings};
 
-use crate::compact::Compact;
 use crate::config::Now;
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::hub::{HubRequest, Start};
-use crate::ring::{Hold, Reach};
+use crate::ring::Hold;
 use crate::session::NONE;
-use crate::subscription::{Stage, Subscription};
+use crate::subscription::{Stage, Subscription, UNLIMITED};
+use crate::terms::Terms;
 
 /// Slab indices are ours and not a peer's, so a fixed mixing is enough (Fibonacci hashing of both, high bits for the table).
 fn name_hash(session: u32, view: u32) -> u64 {
@@ -24,17 +24,23 @@ impl Engine {
         now: Now,
         session: u32,
         text: &str,
-        bound: Reach,
-        overflow: Overflow,
+        settings: &Settings,
     ) -> u32 {
         let view = self
             .views
             .find(text)
             .unwrap_or_else(|| self.add_view(now, text));
         let serial = self.next_serial();
-        let mut subscription = Subscription::new(serial, session, view, bound, overflow);
+        let plain = self.views.get(view).plain;
+        let mut subscription = Subscription::new(serial, session, view, plain);
         let first = self.sessions[session as usize].first;
         subscription.next = first;
+        subscription.set_bound(&settings.bound);
+        subscription.overflow = settings.overflow;
+        subscription.credit = settings.credit.unwrap_or(UNLIMITED);
+        subscription.terms = self.terms.intern(Terms::new(settings.rate, settings.batch));
+        let live = settings.from == From::Live;
+        subscription.from = (!live).then(|| Box::new(settings.from.clone()));
         let (messages, bytes) = (subscription.bound_messages, subscription.bound_bytes);
         let index = self.subscriptions.insert(subscription) as u32;
         if first != NONE {
@@ -43,13 +49,11 @@ impl Engine {
         let record = &mut self.sessions[session as usize];
         record.first = index;
         record.subscriptions += 1;
-        let view_record = self.views.get_mut(view);
-        self.subscriptions[index as usize].member = view_record.add(index, messages, bytes);
-        if overflow == Overflow::Conflate {
-            view_record.conflaters += 1;
-            view_record
-                .compact
-                .get_or_insert_with(|| Box::new(Compact::default()));
+        self.views.get_mut(view).subscriptions += 1;
+        let cohort = self.views.cohort_mut(plain);
+        self.subscriptions[index as usize].member = cohort.add(index, messages, bytes);
+        if settings.overflow == Overflow::Conflate {
+            cohort.add_conflater();
         }
         let subscriptions = &self.subscriptions;
         self.names
@@ -94,7 +98,7 @@ impl Engine {
     }
 
     /// Lets a subscription begin as soon as it is known where.
-    pub(crate) fn open(&mut self, index: u32) {
+    pub(crate) fn open(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
         let view = self.views.get(subscription.view);
         let start = subscription
@@ -110,13 +114,20 @@ impl Engine {
             } else {
                 view.told
             };
-            self.begin_live(index, position);
+            self.begin_live(now, index, position);
             return;
         };
         if let Start::After { epoch, offset, .. } = start {
             let reachable = **epoch == *view.epoch && *offset <= self.hub.position && view.watched;
-            if let Some(ordinal) = view.ring.ordinal_after(*offset).filter(|_| reachable) {
-                self.begin_in_ring(index, ordinal, *offset);
+            if let Some(ordinal) = self
+                .views
+                .cohort(view.plain)
+                .ring
+                .ordinal_after(*offset)
+                .filter(|_| reachable)
+            {
+                let offset = *offset;
+                self.begin_in_ring(now, index, ordinal, offset);
                 return;
             }
         }
@@ -126,25 +137,22 @@ impl Engine {
         }
     }
 
-    fn begin_live(&mut self, index: u32, position: i64) {
-        let head = self
-            .views
-            .get(self.subscriptions[index as usize].view)
-            .ring
-            .head();
-        self.begin_in_ring(index, head, position);
+    fn begin_live(&mut self, now: Now, index: u32, position: i64) {
+        let cohort = self.subscriptions[index as usize].cohort;
+        let head = self.views.cohort(cohort).ring.head();
+        self.begin_in_ring(now, index, head, position);
     }
 
     /// A subscription begins at an ordinal of the ring, which is after `position`; its client is told.
-    fn begin_in_ring(&mut self, index: u32, ordinal: u64, position: i64) {
+    fn begin_in_ring(&mut self, now: Now, index: u32, ordinal: u64, position: i64) {
         let subscription = &mut self.subscriptions[index as usize];
-        let view = self.views.get_mut(subscription.view);
+        let cohort = self.views.cohort_mut(subscription.cohort);
         subscription.stage = Stage::Ring;
         subscription.start = ordinal;
         subscription.cursor = ordinal;
         subscription.last = position;
-        place(subscription, view);
-        if ordinal < view.ring.head() {
+        place(subscription, cohort);
+        if ordinal < cohort.ring.head() {
             Self::set_mode(&mut self.stats, subscription, Mode::Replay);
             subscription.announce = true;
         }
@@ -154,12 +162,14 @@ impl Engine {
         if self.subscription_index(key).is_none() {
             return;
         }
-        self.leave_if_wanted(index);
-        let subscription = &self.subscriptions[index as usize];
-        let session = subscription.session;
-        self.next_step(index);
+        self.leave_if_wanted(now, index);
+        let session = self.subscriptions[index as usize].session;
+        self.next_step(now, index);
+        if self.subscription_index(key).is_none() {
+            return;
+        }
         if self.sessions[session as usize].blocked && self.subscriptions[index as usize].is_ready {
-            self.park(index);
+            self.park(now, index);
         } else {
             self.queue(session);
         }
@@ -167,19 +177,27 @@ impl Engine {
 
     /// Forgets a subscription, and its view if it was the last.
     pub(crate) fn remove_subscription(&mut self, index: u32) {
-        if self.subscriptions[index as usize].hold == Hold::Parked
-            && !self.subscriptions[index as usize].leaving
-        {
+        let record = &self.subscriptions[index as usize];
+        if record.hold == Hold::Parked && !record.leaving && record.mode != Mode::Replay {
             // What it lost is counted, though there is nobody left to be told.
-            self.settle(index);
+            self.settle(self.now, index);
         }
         self.remove_ready(index);
         self.forget_name(index);
-        let mut subscription = self.subscriptions.remove(index as usize);
-        Self::set_mode(&mut self.stats, &mut subscription, Mode::Live);
+        self.drop_backlog(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        lift(subscription, self.views.cohort_mut(subscription.cohort));
+        Self::set_mode(&mut self.stats, subscription, Mode::Live);
+        self.leave_cohort(index);
+        let subscription = self.subscriptions.remove(index as usize);
+        self.terms.forget(subscription.terms.as_ref());
         self.stats.subscriptions -= 1;
         self.unlink(&subscription);
-        self.remove_member(&mut subscription);
+        let view = self.views.get_mut(subscription.view);
+        view.subscriptions -= 1;
+        if view.subscriptions == 0 {
+            self.remove_view(subscription.view);
+        }
     }
 
     fn unlink(&mut self, subscription: &Subscription) {
@@ -195,42 +213,29 @@ impl Engine {
         }
     }
 
-    fn remove_member(&mut self, subscription: &mut Subscription) {
-        let view = self.views.get_mut(subscription.view);
-        lift(subscription, view);
-        if subscription.overflow == Overflow::Conflate {
-            view.conflaters -= 1;
-            if view.conflaters == 0 {
-                view.compact = None;
-            }
-        }
-        let bounds = (subscription.bound_messages, subscription.bound_bytes);
-        let subscriptions = &mut self.subscriptions;
-        if view.remove(subscription.member, bounds, |who, at| {
-            // The one that leaves is moved too, and is gone from the slab already.
-            if let Some(other) = subscriptions.get_mut(who as usize) {
-                other.member = at;
-            }
-        }) {
-            let of = |i: &u32| {
-                (
-                    subscriptions[*i as usize].bound_messages,
-                    subscriptions[*i as usize].bound_bytes,
-                )
+    /// Its bounds count no more for what its cohort keeps.
+    pub(crate) fn remove_bounds(&mut self, index: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        let (messages, bytes) = (subscription.bound_messages, subscription.bound_bytes);
+        let subscriptions = &self.subscriptions;
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        if cohort.remove_bounds(messages, bytes) {
+            let of = |i: u32| {
+                let other = &subscriptions[i as usize];
+                (other.bound_messages, other.bound_bytes)
             };
-            let bounds: Vec<(u32, u32)> = view.members.iter().map(of).collect();
-            view.measure(bounds.into_iter());
-        }
-        self.stats.ring_bytes -= view.trim();
-        if view.members.is_empty() {
-            self.remove_view(subscription.view);
+            let others = cohort.members.iter().copied().filter(|i| *i != index);
+            let bounds: Vec<(u32, u32)> = others.map(of).collect();
+            cohort.measure(bounds.into_iter());
         }
     }
 
     fn remove_view(&mut self, index: u32) {
+        let plain = self.views.get(index).plain;
+        self.trim(plain);
+        self.stats.ring_bytes -= self.views.cohort(plain).ring.bytes();
         let view = self.views.remove(index);
         self.stats.views -= 1;
-        self.stats.ring_bytes -= view.ring.bytes();
         if self.hub.up {
             self.hub
                 .requests

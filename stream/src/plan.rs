@@ -13,10 +13,9 @@ use pubsub_wire::value::{Lag, Mode, Overflow};
 
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
-use crate::ring::{Hold, Kind, Mark};
+use crate::ring::{Hold, Ring};
 use crate::session::{Control, NONE};
 use crate::subscription::{Stage, Subscription};
-use crate::view::View;
 
 /// Pieces of one write: what a vectored write takes without allocating, and enough to make its cost per message small.
 pub const PIECES_MAX: usize = 64;
@@ -45,23 +44,51 @@ pub(crate) enum What {
     Control,
     Gap,
     Mode(Mode),
-    /// An entry of the ring, by ordinal.
-    Message,
-    /// A mark of the ring, by ordinal.
+    /// Messages: one, or a batch of them.
+    Messages,
+    /// A mark of a ring.
     Mark,
-    /// An entry of a slice, by index.
-    Past,
     /// The end of a subscription that was drained.
     Drained,
+}
+
+/// Where messages and marks are planned from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The ring of its cohort, by ordinal.
+    Ring,
+    /// A part of its backlog: its number; by ordinal, or by index.
+    Part(u32),
+    /// A slice of history, by index.
+    Past,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Item {
     pub(crate) what: What,
     pub(crate) subscription: u32,
+    pub(crate) place: Place,
+    /// The last of the messages.
     pub(crate) at: u64,
+    pub(crate) count: u32,
+    /// The position after it.
     pub(crate) offset: i64,
+    /// When the first of the messages was numbered.
     pub(crate) mono_ns: u64,
+}
+
+impl Item {
+    fn of(what: What, subscription: u32) -> Self {
+        Self {
+            what,
+            subscription,
+            place: Place::Ring,
+            at: 0,
+            count: 0,
+            offset: 0,
+            mono_ns: 0,
+        }
+    }
 }
 
 /// What is being offered to the kernel.
@@ -84,25 +111,17 @@ impl Plan {
         PIECES_MAX - self.pieces.len()
     }
 
-    fn add(&mut self, frame: Rc<[u8]>, what: What, subscription: u32) {
-        self.push(
-            frame,
-            Item {
-                what,
-                subscription,
-                at: 0,
-                offset: 0,
-                mono_ns: 0,
-            },
-        );
+    pub(crate) fn add(&mut self, frame: Rc<[u8]>, what: What, subscription: u32) {
+        self.push(frame, Item::of(what, subscription));
     }
 
     #[inline]
-    fn push(&mut self, frame: Rc<[u8]>, item: Item) {
+    pub(crate) fn push(&mut self, frame: Rc<[u8]>, item: Item) {
         self.pieces.push(Piece { frame, done: 0 });
         self.items.push(item);
     }
 }
+
 impl Engine {
     /// Lends what `session` is to receive next; nothing: it has all, or is gone.
     pub fn poll_write(&mut self, now: Now, session: SessionId) -> &[Piece] {
@@ -115,27 +134,23 @@ impl Engine {
                 frame: Rc::clone(&partial.frame),
                 done: partial.done,
             });
-            self.plan.items.push(Item {
-                what: What::Rest,
-                subscription: NONE,
-                at: 0,
-                offset: 0,
-                mono_ns: 0,
-            });
+            self.plan.items.push(Item::of(What::Rest, NONE));
         }
-        self.plan_control(index);
+        self.plan_control(now, index);
         if !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
             self.plan_data(now, index);
             if self.plan.pieces.is_empty() {
-                self.rotate(index, self.plan.touched);
+                self.rotate(now, index, self.plan.touched);
                 // One that had nothing to hand over may have come to something by its next step.
-                self.queue(index);
+                if self.session_index(session).is_some() {
+                    self.queue(index);
+                }
             }
         }
         &self.plan.pieces
     }
 
-    fn plan_control(&mut self, index: u32) {
+    fn plan_control(&mut self, now: Now, index: u32) {
         for at in 0..self.sessions[index as usize]
             .control
             .len()
@@ -147,11 +162,11 @@ impl Engine {
                 }
                 Control::Ledger { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
-                    self.compose_ledger(id.as_ref(), subscription)
+                    self.compose_ledger(now, id.as_ref(), subscription)
                 }
                 Control::Unsubscribed { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
-                    self.compose_unsubscribed(id.as_ref(), subscription)
+                    self.compose_unsubscribed(now, id.as_ref(), subscription)
                 }
             };
             self.plan.add(frame, What::Control, NONE);
@@ -179,9 +194,9 @@ impl Engine {
     fn plan_subscription(&mut self, now: Now, index: u32, room: usize) {
         let subscription = &self.subscriptions[index as usize];
         let overtaken = subscription.stage == Stage::Ring
-            && subscription.cursor < self.views.get(subscription.view).ring.first();
+            && subscription.cursor < self.views.cohort(subscription.cohort).ring.first();
         if overtaken || subscription.hold == Hold::Parked {
-            self.settle(index);
+            self.settle(now, index);
         }
         let until = self.plan.pieces.len() + room;
         let subscription = &self.subscriptions[index as usize];
@@ -201,174 +216,66 @@ impl Engine {
     /// Gaps and the present mode, which stand before what follows.
     fn plan_notices(&mut self, now: Now, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
-        let view = self.views.get(subscription.view);
+        // What conflation left out before a gap is explained by the mode in which it did.
+        let mode_first =
+            subscription.overflow == Overflow::Conflate && subscription.mode == Mode::Behind;
+        if mode_first {
+            self.plan_mode(now, index, until);
+        }
+        self.plan_gaps(index, until);
+        if !mode_first {
+            self.plan_mode(now, index, until);
+        }
+    }
+
+    fn plan_gaps(&mut self, index: u32, until: usize) {
+        let subscription = &self.subscriptions[index as usize];
+        let text = &self.views.get(subscription.view).text;
         for gap in subscription.extra.iter().flat_map(|e| &e.gaps) {
             if self.plan.pieces.len() == until {
                 return;
             }
-            let frame = Rc::from(self.frames.text(|out| encode::gap(out, &view.text, gap)));
+            let frame = Rc::from(self.frames.text(|out| encode::gap(out, text, gap)));
             self.plan.add(frame, What::Gap, index);
-        }
-        if subscription.announce && self.plan.pieces.len() < until {
-            let lag = self.lag(now, index, None);
-            let (subscription, view) = (&self.subscriptions[index as usize], &self.views);
-            let text = &view.get(subscription.view).text;
-            let frame = Rc::from(
-                self.frames
-                    .text(|out| encode::mode(out, text, subscription.mode, &lag)),
-            );
-            self.plan.add(frame, What::Mode(subscription.mode), index);
         }
     }
 
-    fn plan_history(&mut self, index: u32, until: usize) {
-        let Some(history) = self.subscriptions[index as usize].history() else {
+    fn plan_mode(&mut self, now: Now, index: u32, until: usize) {
+        let subscription = &self.subscriptions[index as usize];
+        if !subscription.announce || self.plan.pieces.len() >= until {
             return;
-        };
-        let mut at = history.index;
-        while self.plan.pieces.len() < until {
-            let Some(past) = history.entry(at) else {
-                return;
-            };
-            let (offset, mono_ns) = (past.offset, past.mono_ns);
-            let item = Item {
-                what: What::Past,
-                subscription: index,
-                at: u64::from(at),
-                offset,
-                mono_ns,
-            };
-            self.plan.push(Rc::clone(&past.frame), item);
-            at += 1;
         }
+        let mode = subscription.mode;
+        let frame = self.compose_mode(now, index);
+        self.plan.add(frame, What::Mode(mode), index);
+    }
+
+    /// Tells its present mode.
+    pub(crate) fn compose_mode(&mut self, now: Now, index: u32) -> Rc<[u8]> {
+        let subscription = &self.subscriptions[index as usize];
+        let (mode, lag) = (subscription.mode, self.lag(now, index, None));
+        let text = &self.views.get(subscription.view).text;
+        Rc::from(self.frames.text(|out| encode::mode(out, text, mode, &lag)))
     }
 
     fn plan_ring(&mut self, now: Now, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.mode == Mode::Live && subscription.draining().is_none() {
-            let view = self.views.get(subscription.view);
-            if subscription.overflow != Overflow::Conflate
-                || subscription.cursor >= view.ring.first()
-            {
-                plan_entries(&mut self.plan, subscription, view, index, until);
-                return;
+        if subscription.is_simple() {
+            let ring = &self.views.cohort(subscription.cohort).ring;
+            let conflates = subscription.overflow == Overflow::Conflate;
+            if !conflates || subscription.cursor >= ring.first() {
+                let plan = &mut self.plan;
+                if plan_entries(plan, subscription, ring, index, until) {
+                    return;
+                }
             }
         }
-        self.plan_switching(now, index, until);
-    }
-
-    /// As `plan_ring`, for one that is behind, replays or is being drained: its mode may change on the way.
-    fn plan_switching(&mut self, now: Now, index: u32, until: usize) {
-        let mut cursor = self.subscriptions[index as usize].cursor;
-        let mut mode = self.subscriptions[index as usize].mode;
-        while self.plan.pieces.len() < until {
-            let subscription = &self.subscriptions[index as usize];
-            let view = self.views.get(subscription.view);
-            let caught_up = match mode {
-                Mode::Live => false,
-                Mode::Behind => subscription.is_low(view, cursor),
-                Mode::Replay => cursor == view.ring.head(),
-            };
-            if caught_up {
-                mode = Mode::Live;
-                let lag = self.lag(now, index, Some(cursor));
-                let text = &self.views.get(self.subscriptions[index as usize].view).text;
-                let frame = Rc::from(
-                    self.frames
-                        .text(|out| encode::mode(out, text, Mode::Live, &lag)),
-                );
-                self.plan.add(frame, What::Mode(Mode::Live), index);
-                continue;
-            }
-            let end = subscription.end(view);
-            let skips = subscription.overflow == Overflow::Conflate && mode == Mode::Behind;
-            let next = match cursor < end {
-                false => None,
-                true if skips => self.next_survivor(index, cursor),
-                true => self.next_entry(index, cursor),
-            };
-            let Some((frame, item)) = next.filter(|(_, item)| item.at < end) else {
-                self.plan_drained(index);
-                return;
-            };
-            cursor = item.at + 1;
-            self.plan.push(frame, item);
-        }
-    }
-
-    fn next_entry(&self, index: u32, cursor: u64) -> Option<(Rc<[u8]>, Item)> {
-        let view = self.views.get(self.subscriptions[index as usize].view);
-        let entry = view.ring.get(cursor)?;
-        let what = if entry.kind == Kind::Message {
-            What::Message
-        } else {
-            What::Mark
-        };
-        let item = Item {
-            what,
-            subscription: index,
-            at: cursor,
-            offset: entry.offset,
-            mono_ns: entry.mono_ns,
-        };
-        Some((Rc::clone(&entry.frame), item))
-    }
-
-    /// The next entry that no newer one supersedes, or a mark that stands before it.
-    fn next_survivor(&mut self, index: u32, cursor: u64) -> Option<(Rc<[u8]>, Item)> {
-        let view = self.views.get(self.subscriptions[index as usize].view);
-        let mark = view
-            .ring
-            .marks_from(cursor)
-            .find(|m| m.kind != Kind::Position);
-        let newest = view.compact.as_ref().and_then(|c| c.next(cursor));
-        let mark = match (mark, newest) {
-            (Some(mark), Some((ordinal, _))) if ordinal < mark.ordinal => None,
-            (mark, _) => mark.cloned(),
-        };
-        if let Some(mark) = mark {
-            let (at, offset) = (mark.ordinal, mark.after);
-            let frame = match view.ring.get(at) {
-                Some(entry) => Rc::clone(&entry.frame),
-                None => self.compose_mark(index, &mark),
-            };
-            return Some((
-                frame,
-                Item {
-                    what: What::Mark,
-                    subscription: index,
-                    at,
-                    offset,
-                    mono_ns: 0,
-                },
-            ));
-        }
-        let Some((at, newest)) = newest else {
-            // Only positions are left before the head.
-            return self.next_entry(index, cursor.max(view.ring.first()));
-        };
-        let (offset, mono_ns) = (newest.offset, newest.mono_ns);
-        Some((
-            Rc::clone(&newest.frame),
-            Item {
-                what: What::Message,
-                subscription: index,
-                at,
-                offset,
-                mono_ns,
-            },
-        ))
-    }
-
-    fn compose_mark(&mut self, index: u32, mark: &Mark) -> Rc<[u8]> {
-        let view = self.views.get(self.subscriptions[index as usize].view);
-        let gap = view.gap_of(mark);
-        Rc::from(self.frames.text(|out| encode::gap(out, &view.text, &gap)))
+        self.plan_walk(now, index, until);
     }
 
     /// The end of a subscription that is being drained and has nothing left to receive. Its ledger is taken where it is
     /// written: nothing of it may be planned and not yet written.
-    fn plan_drained(&mut self, index: u32) {
+    pub(crate) fn plan_drained(&mut self, now: Now, index: u32) {
         let drains = self.subscriptions[index as usize].draining().is_some();
         if !drains
             || self.plan.room() == 0
@@ -383,64 +290,75 @@ impl Engine {
         let id = self.subscriptions[index as usize]
             .draining()
             .and_then(|d| d.id.clone());
-        let frame = self.compose_unsubscribed(id.as_ref(), self.key(index));
+        let frame = self.compose_unsubscribed(now, id.as_ref(), self.key(index));
         self.plan.add(frame, What::Drained, index);
     }
 
-    /// How far a subscription is behind, or would be with its cursor elsewhere in the ring.
+    /// How far a subscription is behind, or would be with its cursor elsewhere in the ring and nothing before that.
     pub(crate) fn lag(&self, now: Now, index: u32, cursor: Option<u64>) -> Lag {
         let subscription = &self.subscriptions[index as usize];
-        let view = self.views.get(subscription.view);
         if let Some(cursor) = cursor {
-            let age_ns = view
-                .ring
+            let ring = &self.views.cohort(subscription.cohort).ring;
+            let age_ns = ring
                 .get(cursor)
                 .map_or(0, |e| now.mono_ns.saturating_sub(e.mono_ns));
-            let messages = view.ring.head() - cursor;
             return Lag {
-                messages,
-                bytes: view.ring.bytes_from(cursor),
+                messages: ring.head() - cursor,
+                bytes: ring.bytes_between(cursor, ring.head()),
                 age_ms: age_ns / 1_000_000,
             };
         }
-        let age_ns = subscription
-            .oldest_ns(view)
+        let age_ns = self
+            .oldest_ns(index)
             .map_or(0, |t| now.mono_ns.saturating_sub(t));
         Lag {
-            messages: subscription.lag_messages(view),
-            bytes: subscription.lag_bytes(view, self.under_way_bytes(subscription)),
+            messages: subscription.lag_messages(&self.views),
+            bytes: subscription.lag_bytes(&self.views, self.under_way_bytes(subscription)),
             age_ms: age_ns / 1_000_000,
         }
     }
 }
 
-/// Plans entries of the ring one after the other, as for one that keeps up.
+/// Plans entries of the ring one after the other, as for one that keeps up. `false`: it stands within a batch.
 #[inline]
 fn plan_entries(
     plan: &mut Plan,
     subscription: &Subscription,
-    view: &View,
+    ring: &Ring,
     index: u32,
     until: usize,
-) {
+) -> bool {
     let mut at = subscription.cursor;
     while plan.pieces.len() < until {
-        let Some(entry) = view.ring.get(at) else {
-            return;
+        let Some(entry) = ring.get(at) else {
+            return true;
         };
-        let what = if entry.kind == Kind::Message {
-            What::Message
+        if entry.seat.index > 0 {
+            return false;
+        }
+        // Batches stand in the ring whole.
+        let last = at + u64::from(entry.seat.of.max(1)) - 1;
+        let offset = if last == at {
+            entry.offset
+        } else {
+            ring.get(last).map_or(entry.offset, |e| e.offset)
+        };
+        let what = if entry.is_message() {
+            What::Messages
         } else {
             What::Mark
         };
         let item = Item {
             what,
             subscription: index,
-            at,
-            offset: entry.offset,
+            place: Place::Ring,
+            at: last,
+            count: entry.seat.of.max(1),
+            offset,
             mono_ns: entry.mono_ns,
         };
         plan.push(Rc::clone(&entry.frame), item);
-        at += 1;
+        at = last + 1;
     }
+    true
 }

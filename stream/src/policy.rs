@@ -1,19 +1,21 @@
-//! What a refused write leads to: policies act, cursors are parked; and what a taken one leads to: cursors come back.
+//! What a refused write leads to, or credit that is used up: cursors are parked and policies act.
 //!
-//! Loss is settled when a subscription is looked at, never by walking the laggards at each publication. What must act on a socket
-//! that takes nothing (`disconnect`) hangs in the view by the head or the byte sum at which it trips.
+//! Loss is settled when a subscription is looked at, never by walking the laggards at each publication. What must act at the very
+//! entry (`disconnect`, the hole of `drop_newest`, a rate that begins when behind) hangs in the cohort by the head or the byte sum
+//! at which it trips; what must act at an age, in the session's deadline.
 
 use pubsub_wire::close;
 use pubsub_wire::value::{GapReason, Mode, Overflow};
 
+use crate::backlog::Part;
+use crate::cohort::{Gauge, Trip};
 use crate::config::{CloseHow, Now};
 use crate::cursor::{self, lift, place};
 use crate::engine::Engine;
-use crate::history::{History, Step};
-use crate::ring::{Hold, Kind};
-use crate::session::NONE;
-use crate::subscription::{Stage, Subscription};
-use crate::view::{Gauge, Trip, View};
+use crate::ring::{Hold, Kind, Reach};
+use crate::session::{NONE, Rest};
+use crate::subscription::{Hole, Stage, Subscription};
+use crate::views::{Stand, Views};
 
 impl Engine {
     /// The kernel refused: what the session's subscriptions wait for is bounded from now on.
@@ -28,50 +30,142 @@ impl Engine {
         while next != NONE {
             let index = next;
             next = self.subscriptions[index as usize].next_ready;
-            self.park(index);
+            self.park(now, index);
             if !self.sessions.contains(session as usize) {
                 return;
             }
         }
+        self.mind_memory();
     }
 
-    /// A subscription's socket refused: the fan-out passes it by, and its bound acts. It may cost the session.
-    pub(crate) fn park(&mut self, index: u32) {
+    /// A subscription's socket refused, or its credit is used up: the fan-out passes it by, and its bound acts. It may cost the
+    /// session.
+    pub(crate) fn park(&mut self, now: Now, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        let view = self.views.get_mut(subscription.view);
-        cursor::hold(subscription, view, Hold::Parked);
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        cursor::hold(subscription, cohort, Hold::Parked);
         self.set_aside(index);
-        self.settle(index);
-        self.set_trips(index);
-        let view = self.subscriptions[index as usize].view;
-        self.stats.ring_bytes -= self.views.get_mut(view).trim();
-        self.disconnect_if_over(index);
+        self.settle(now, index);
+        let cohort = self.subscriptions[index as usize].cohort;
+        self.trim(cohort);
+        self.set_trips(now, index);
+        self.disconnect_if_over(now, index);
     }
 
-    /// A parked subscription that wants to be disconnected is looked at when its bound may be passed.
-    fn set_trips(&mut self, index: u32) {
+    /// How much may come before a parked subscription is to be looked at.
+    fn trip_reach(&self, index: u32) -> Option<Reach> {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.stage != Stage::Ring || subscription.mode == Mode::Replay {
+            return None;
+        }
+        let left = subscription.reach(&self.views, self.under_way_bytes(subscription));
+        let at_bound = match subscription.overflow {
+            Overflow::Disconnect => true,
+            Overflow::DropNewest => subscription.hole().is_none(),
+            _ => false,
+        };
+        let at_half = subscription.mode == Mode::Live
+            && subscription
+                .terms
+                .as_ref()
+                .is_some_and(|t| t.waits_for_behind());
+        // Half of a bound is reached by one less than it takes to pass it.
+        let half = |bound: u32, left: u64| left.saturating_sub(u64::from(bound / 2) + 1);
+        match (at_half, at_bound) {
+            (true, _) => Some(Reach {
+                messages: half(subscription.bound_messages, left.messages),
+                bytes: half(subscription.bound_bytes, left.bytes),
+            }),
+            (false, true) => Some(left),
+            (false, false) => None,
+        }
+    }
+
+    fn set_trips(&mut self, now: Now, index: u32) {
+        self.arm_age(now, index);
+        let Some(reach) = self.trip_reach(index) else {
+            return;
+        };
         let key = self.key(index);
         let subscription = &mut self.subscriptions[index as usize];
-        if subscription.overflow != Overflow::Disconnect || subscription.stage != Stage::Ring {
-            return;
-        }
         subscription.parked = subscription.parked.wrapping_add(1);
         let trip = Trip {
             key,
             parked: subscription.parked,
         };
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        let (head, sum) = (cohort.ring.head(), cohort.ring.sum());
+        // What acts no further now acts at the next entry at the earliest.
+        let at_head = (subscription.cursor + reach.messages).max(head);
+        let at_sum = (cohort.ring.sum_before(subscription.cursor) + reach.bytes).max(sum);
+        let trips = cohort.trips.get_or_insert_default();
+        trips.set(Gauge::Head, at_head, trip);
+        trips.set(Gauge::Sum, at_sum, trip);
+    }
+
+    /// The session's deadline looks at one that is to act at an age.
+    fn arm_age(&mut self, now: Now, index: u32) {
+        if let Some(at) = self.age_deadline(now, index) {
+            self.arm(self.subscriptions[index as usize].session, at);
+        }
+    }
+
+    /// When a parked subscription is to be looked at for its age.
+    fn age_deadline(&self, now: Now, index: u32) -> Option<u64> {
         let subscription = &self.subscriptions[index as usize];
-        let reach = subscription.reach(self.under_way_bytes(subscription));
-        let (cursor, view) = (subscription.cursor, subscription.view);
-        let view = self.views.get_mut(view);
-        let sum = view.ring.sum_before(cursor) + reach.bytes;
-        let trips = view.trips.get_or_insert_default();
-        trips.set(Gauge::Head, cursor + reach.messages, trip);
-        trips.set(Gauge::Sum, sum, trip);
+        if subscription.stage != Stage::Ring
+            || subscription.mode == Mode::Replay
+            || subscription.hold != Hold::Parked
+        {
+            return None;
+        }
+        let oldest = self.oldest_ns(index)?;
+        let age = subscription.bound_age_ns();
+        let half = subscription.mode == Mode::Live
+            && subscription
+                .terms
+                .as_ref()
+                .is_some_and(|t| t.waits_for_behind());
+        if half && now.mono_ns < oldest + age / 2 {
+            return Some(oldest + age / 2);
+        }
+        (subscription.overflow == Overflow::Disconnect).then_some(oldest + age + 1)
+    }
+
+    /// When the oldest message that is not with the kernel whole was numbered.
+    pub(crate) fn oldest_ns(&self, index: u32) -> Option<u64> {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.under_way > 0
+            && let Some(partial) = &self.sessions[subscription.session as usize].partial
+            && let Rest::Message { mono_ns, .. } = partial.rest
+        {
+            return Some(mono_ns);
+        }
+        subscription.oldest_ns(&self.views)
+    }
+
+    /// A deadline of the session has come: what acts at an age acts, and a mode that was held may switch.
+    pub(crate) fn on_subscription_deadline(&mut self, now: Now, index: u32) {
+        let key = self.key(index);
+        if self.age_deadline(now, index).is_some() {
+            self.settle(now, index);
+            self.set_trips(now, index);
+            self.disconnect_if_over(now, index);
+        }
+        if self.subscription_index(key).is_none() {
+            return;
+        }
+        let subscription = &self.subscriptions[index as usize];
+        let may = subscription.mode == Mode::Behind && subscription.hold == Hold::Live;
+        if may && !subscription.is_ready {
+            let session = subscription.session;
+            self.next_step(now, index);
+            self.queue(session);
+        }
     }
 
     /// Ends the session of a subscription that has passed its bound and wants that.
-    fn disconnect_if_over(&mut self, index: u32) {
+    fn disconnect_if_over(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
         let applies =
             subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked;
@@ -82,267 +176,365 @@ impl Engine {
         {
             return;
         }
-        let view = self.views.get(subscription.view);
-        if subscription.is_over(view, self.under_way_bytes(subscription)) {
+        let age = self
+            .oldest_ns(index)
+            .map_or(0, |at| now.mono_ns.saturating_sub(at));
+        if age > subscription.bound_age_ns() || self.is_over(index) {
             self.stats.closed_slow += 1;
             self.end(subscription.session, CloseHow::Hard, close::SLOW_CONSUMER);
         }
     }
 
-    /// Looks at those whose bound the newest entry of a view may have passed.
-    pub(crate) fn trip(&mut self, view: u32) {
+    /// Looks at those whose mark the newest entry of a cohort has passed.
+    pub(crate) fn trip(&mut self, now: Now, cohort: u32) {
         loop {
-            let Some(record) = self.views.find_by_index(view) else {
+            let Some(record) = self.views.find_cohort(cohort) else {
                 return;
             };
             let (head, sum) = (record.ring.head(), record.ring.sum());
-            let Some((gauge, trip)) = record.trips.as_mut().and_then(|t| t.next(head, sum)) else {
+            let Some((_, trip)) = record.trips.as_mut().and_then(|t| t.next(head, sum)) else {
                 return;
             };
             let due = |s: &Subscription| s.hold == Hold::Parked && s.parked == trip.parked;
-            let Some(index) = self
-                .subscription_index(trip.key)
-                .filter(|i| due(&self.subscriptions[*i as usize]))
-            else {
+            let found = self.subscription_index(trip.key);
+            let Some(index) = found.filter(|i| due(&self.subscriptions[*i as usize])) else {
                 continue;
             };
-            self.disconnect_if_over(index);
-            let remains = self.subscription_index(trip.key).is_some();
-            let Some(record) = self.views.find_by_index(view).filter(|_| remains) else {
-                continue;
-            };
+            self.settle(now, index);
             // One message alone is let through however large, and history is not bounded: the next entry tells.
-            let at = if gauge == Gauge::Head { head } else { sum };
-            record.trips.get_or_insert_default().set(gauge, at, trip);
+            self.set_trips(now, index);
+            self.disconnect_if_over(now, index);
         }
     }
 
-    /// Settles what a subscription has lost up to now, and whether it is behind.
-    pub(crate) fn settle(&mut self, index: u32) {
-        let subscription = &mut self.subscriptions[index as usize];
-        if subscription.stage != Stage::Ring {
+    /// Settles what a subscription has lost up to now, whether it is behind, and what acts on its messages.
+    pub(crate) fn settle(&mut self, now: Now, index: u32) {
+        if self.subscriptions[index as usize].stage != Stage::Ring {
             self.put_back(index);
             return;
         }
-        let view = self.views.get_mut(subscription.view);
+        self.tidy_backlog(index);
+        let subscription = &mut self.subscriptions[index as usize];
         if subscription.mode == Mode::Replay {
-            if subscription.cursor < view.ring.first() {
+            if subscription.cursor < self.views.cohort(subscription.cohort).ring.first() {
                 self.back_to_history(index);
             }
             return;
         }
-        let under_way = self.under_way_bytes(&self.subscriptions[index as usize]);
+        self.fall_behind(now, index);
         let subscription = &mut self.subscriptions[index as usize];
-        let view = self.views.get_mut(subscription.view);
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        lift(subscription, cohort);
+        subscription.pass_strangers(&self.views.stand(subscription.cohort));
         let parked = subscription.hold == Hold::Parked;
-        if parked && subscription.mode == Mode::Live && subscription.is_high(view, under_way) {
+        let mut spills = self.lose_to_memory(index);
+        match self.subscriptions[index as usize].overflow {
+            Overflow::Conflate => self.pass_superseded(index),
+            Overflow::DropOldest | Overflow::DropNewest if parked => {
+                self.expire(now, index);
+                if self.subscriptions[index as usize].overflow == Overflow::DropOldest {
+                    self.drop_oldest(index);
+                } else {
+                    self.open_hole(index);
+                }
+            }
+            Overflow::Spill if parked => spills |= self.is_over(index),
+            _ => {}
+        }
+        self.close_hole(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        place(subscription, self.views.cohort_mut(subscription.cohort));
+        let cohort = subscription.cohort;
+        self.trim(cohort);
+        if spills {
+            self.spill(now, index);
+        } else {
+            self.relocate(index);
+        }
+    }
+
+    /// Past the high watermark a parked subscription is behind; at its bound whenever it switched last.
+    fn fall_behind(&mut self, now: Now, index: u32) {
+        let under_way = self.under_way_bytes(&self.subscriptions[index as usize]);
+        let age = self
+            .oldest_ns(index)
+            .map_or(0, |at| now.mono_ns.saturating_sub(at));
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.mode != Mode::Live {
+            return;
+        }
+        let parked = subscription.hold == Hold::Parked;
+        let high = |s: &Subscription, views: &Views| {
+            s.is_high(views, under_way) || age * 2 >= s.bound_age_ns()
+        };
+        let over =
+            |s: &Subscription, views: &Views| s.is_over(views, under_way) || age > s.bound_age_ns();
+        let ring = &self.views.cohort(subscription.cohort).ring;
+        let overtaken =
+            subscription.overflow == Overflow::Conflate && subscription.cursor < ring.first();
+        let may = now.mono_ns
+            >= subscription
+                .switched_ns
+                .saturating_add(self.config.mode_hold_ns)
+            || subscription.switched_ns == 0;
+        let falls =
+            parked && high(subscription, &self.views) && (may || over(subscription, &self.views));
+        if overtaken || falls {
+            subscription.switched_ns = now.mono_ns;
             Self::set_mode(&mut self.stats, subscription, Mode::Behind);
             subscription.announce = true;
         }
-        let retention = subscription.lost_to_retention();
-        lift(subscription, view);
-        match subscription.overflow {
-            Overflow::Conflate => {
-                if subscription.cursor < view.ring.first() && subscription.mode == Mode::Live {
-                    Self::set_mode(&mut self.stats, subscription, Mode::Behind);
-                    subscription.announce = true;
-                }
-                self.stats.conflated += pass_superseded(subscription, view);
-            }
-            Overflow::DropOldest if parked => {
-                let to = drop_to(subscription, view, under_way);
-                self.stats.lost_drop_oldest += subscription.lose(view, to, GapReason::DropOldest);
-            }
-            _ => {}
-        }
-        let first = view.ring.first();
-        if subscription.overflow != Overflow::Conflate && subscription.cursor < first {
-            self.stats.lost_memory += subscription.lose(view, first, GapReason::Memory);
-        }
-        self.stats.lost_retention += subscription.lost_to_retention().saturating_sub(retention);
-        place(subscription, view);
-        self.stats.ring_bytes -= view.trim();
     }
 
-    /// A reader of history whose socket refuses gives its slice back when memory for slices is short.
-    fn put_back(&mut self, index: u32) {
-        if !self.reads.is_short() {
-            return;
-        }
-        let subscription = &mut self.subscriptions[index as usize];
-        let last = subscription.last;
-        let view = self.views.get(subscription.view);
-        // What is left of a former epoch cannot be asked for again.
-        let meets_epoch = view
-            .ring
-            .marks_from(subscription.cursor)
-            .any(|m| m.kind == Kind::Epoch);
-        let Some(history) = subscription
-            .history_mut()
-            .filter(|h| h.step == Step::Reading && h.pending() > 0 && !(h.joined && meets_epoch))
-        else {
-            return;
-        };
-        history.put_back(last);
-        history.step = Step::Queued;
-        let view = self.views.get_mut(subscription.view);
-        lift(subscription, view);
-        self.reads.queue(self.key(index));
-    }
-
-    /// The ring has moved past a subscription in `replay`: it reads on from the log.
-    fn back_to_history(&mut self, index: u32) {
-        let key = self.key(index);
-        let subscription = &mut self.subscriptions[index as usize];
-        let view = self.views.get_mut(subscription.view);
-        lift(subscription, view);
-        subscription.lose_epochs(view);
-        let mut history = History::new(subscription.last, false);
-        history.published = subscription.cursor.wrapping_sub(subscription.start);
-        history.step = Step::Queued;
-        subscription.extra().history = Some(history);
-        subscription.stage = Stage::History;
-        self.reads.queue(key);
-    }
-
-    /// The kernel took all of a write: the first `turns` ready subscriptions had theirs and stand behind the others now.
-    pub(crate) fn rotate(&mut self, session: u32, turns: u32) {
-        for _ in 0..turns {
-            let Some(index) = self.pop_ready(session) else {
-                return;
+    /// What is older than the bound of age is lost.
+    fn expire(&mut self, now: Now, index: u32) {
+        let reason = GapReason::Expired;
+        let age = self.subscriptions[index as usize].bound_age_ns();
+        let floor_ns = now.mono_ns.saturating_sub(age);
+        loop {
+            let subscription = &self.subscriptions[index as usize];
+            let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
+                break;
             };
-            // A write was tried and taken: nothing gives before the next is refused.
-            let subscription = &mut self.subscriptions[index as usize];
-            let view = self.views.get_mut(subscription.view);
-            if subscription.hold == Hold::Parked {
-                cursor::hold(subscription, view, Hold::Live);
-                self.stats.ring_bytes -= view.trim();
+            let old = match front {
+                Part::Gap(_) => return,
+                Part::Held { slice, index, .. } => {
+                    slice.entries[*index as usize].mono_ns < floor_ns
+                }
+                Part::Window(w) => {
+                    let ring = &self.views.cohort(w.cohort).ring;
+                    ring.younger(w.cursor, w.cursor + 1, floor_ns) > w.cursor
+                }
+            };
+            if !old {
+                return;
             }
-            self.next_step(index);
+            self.lose_front(index, reason);
         }
-        self.ask();
-    }
-
-    /// Decides what a subscription waits for: its session's next write, the next entry of its view, or a piece of history.
-    pub(crate) fn next_step(&mut self, index: u32) {
-        self.advance_history(index);
-        let view = self.views.get_mut(self.subscriptions[index as usize].view);
-        self.stats.ring_bytes -= view.trim();
-        let subscription = &self.subscriptions[index as usize];
-        if subscription.has_data(self.views.get(subscription.view)) {
-            self.make_ready(index);
-        } else if subscription.stage == Stage::Ring && !subscription.leaving {
-            self.set_active(index);
-        }
-    }
-
-    /// Where a slice is through, its reader goes on in the ring, or asks for the next.
-    fn advance_history(&mut self, index: u32) {
-        let key = self.key(index);
         let subscription = &mut self.subscriptions[index as usize];
-        if subscription.stage != Stage::History || subscription.leaving {
+        let stand = self.views.stand(subscription.cohort);
+        let ring = &stand.cohort.ring;
+        let end = subscription.hole().map_or(ring.head(), |h| h.from);
+        let to = ring.younger(subscription.cursor, end, floor_ns);
+        let lost = subscription.lose(&stand, to, reason);
+        self.count_lost(reason, lost);
+    }
+
+    /// The oldest that passes the bound is lost.
+    fn drop_oldest(&mut self, index: u32) {
+        let reason = GapReason::DropOldest;
+        let under_way = self.under_way_bytes(&self.subscriptions[index as usize]);
+        let over = |s: &Subscription, views: &Views| s.is_over(views, under_way);
+        while over(&self.subscriptions[index as usize], &self.views)
+            && self.subscriptions[index as usize].backlog().is_some()
+            && self.lose_front(index, reason)
+        {}
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.backlog().is_some() {
             return;
         }
-        let Some(history) = subscription.history_mut() else {
+        let mut lost = 0;
+        while over(subscription, &self.views) {
+            let stand = self.views.stand(subscription.cohort);
+            let to = if subscription.since() > 0 {
+                subscription.cursor + 1
+            } else {
+                drop_to(subscription, &self.views, &stand, under_way)
+            };
+            lost += subscription.lose(&stand, to, reason);
+            subscription.pass_strangers(&stand);
+            if subscription.since() == 0 {
+                break;
+            }
+        }
+        self.count_lost(reason, lost);
+    }
+
+    /// Gives up the first message of the backlog. `false`: a frame under way has to be whole before.
+    fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
+        let subscription = &mut self.subscriptions[index as usize];
+        let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
+            return false;
+        };
+        match front {
+            Part::Gap(_) => return false,
+            Part::Held {
+                slice,
+                index: at,
+                rated,
+            } => {
+                let (position, rated) = (slice.entries[*at as usize].offset, *rated);
+                let epoch = std::rc::Rc::clone(&self.views.get(subscription.view).epoch);
+                subscription.lose_counted(1, reason, position, epoch, rated);
+                self.count_lost(reason, 1);
+                if let Some(Part::Held { index: at, .. }) = self.subscriptions[index as usize]
+                    .extra()
+                    .backlog
+                    .front_mut()
+                {
+                    *at += 1;
+                }
+            }
+            Part::Window(window) => {
+                let window = *window;
+                let to = (window.cursor + 1).min(window.until);
+                let lost = subscription.lose_window(&self.views, window, to, reason);
+                self.count_lost(reason, lost);
+                self.move_window(index, to);
+            }
+        }
+        self.tidy_backlog(index);
+        true
+    }
+
+    /// The first arrival that found the window full opened a hole.
+    fn open_hole(&mut self, index: u32) {
+        let under_way = self.under_way_bytes(&self.subscriptions[index as usize]);
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.hole().is_some() || !subscription.is_over(&self.views, under_way) {
+            return;
+        }
+        let reach = subscription.reach(&self.views, under_way);
+        let alone = subscription.under_way == 0 && subscription.backlog().is_none();
+        let (cursor, since) = (subscription.cursor, subscription.since());
+        let ring = &mut self.views.cohort_mut(subscription.cohort).ring;
+        let (mut messages, mut bytes) = (0, 0);
+        let full = |e: &crate::ring::Entry| {
+            if e.source >= since {
+                messages += 1;
+                bytes += u64::from(e.bytes);
+            }
+            // One message is let through when nothing else waits, however large.
+            messages > reach.messages || (bytes > reach.bytes && !(alone && messages <= 1))
+        };
+        let mut full = full;
+        let from = ring.range(cursor, ring.head()).find(|(_, e)| full(e));
+        let from = from.map_or(ring.head(), |(at, _)| at);
+        ring.pin(cursor, from);
+        subscription.extra().hole = Some(Hole {
+            from,
+            pinned: cursor,
+        });
+    }
+
+    /// A hole before which everything has been handed over, or is gone, is told; the cursor goes to the head. Its cursor must be
+    /// lifted.
+    pub(crate) fn close_hole(&mut self, index: u32) {
+        let reason = GapReason::DropNewest;
+        let subscription = &mut self.subscriptions[index as usize];
+        let Some(hole) = subscription.hole() else {
             return;
         };
-        if history.step != Step::Reading || history.pending() > 0 {
+        if subscription.cursor < hole.from
+            || subscription.under_way > 0
+            || subscription.backlog().is_some()
+        {
             return;
         }
-        let (joined, published, after) = (history.joined, history.published, history.after);
-        let compacted = history.compacted;
-        let view = self.views.get_mut(subscription.view);
-        let ordinal = match (joined, compacted) {
-            (true, _) => Some(subscription.cursor).filter(|c| *c >= view.ring.first()),
-            // The ring holds every entry after its base, not only the newest of each key.
-            (false, true) => None,
-            (false, false) => view.ring.ordinal_after(after).filter(|_| view.watched),
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        cohort.ring.unpin(hole.pinned, hole.from);
+        subscription.extra().hole = None;
+        let stand = self.views.stand(subscription.cohort);
+        let lost = subscription.lose(&stand, stand.cohort.ring.head(), reason);
+        subscription.tidy();
+        self.count_lost(reason, lost);
+    }
+
+    /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
+    fn pass_superseded(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let stand = self.views.stand(subscription.cohort);
+        let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
+        let gone = horizon.min(stand.cohort.ring.first());
+        if subscription.cursor < gone {
+            let lost = subscription.lose(&stand, gone, GapReason::Memory);
+            self.stats.lost_memory += lost;
+        }
+        let to = survivor(subscription, &stand);
+        if to > subscription.cursor {
+            self.stats.conflated += subscription.advance(&stand, to, 0);
+            subscription.pass_position(&stand, to);
+        }
+    }
+
+    /// What memory took from a subscription is lost, unless it reads on from the log: `true`. Its cursor must be lifted.
+    fn lose_to_memory(&mut self, index: u32) -> bool {
+        let subscription = &mut self.subscriptions[index as usize];
+        let stand = self.views.stand(subscription.cohort);
+        let ring = &stand.cohort.ring;
+        let available = ring.available(subscription.cursor);
+        let parked = subscription.hold == Hold::Parked;
+        let to = match (subscription.hole(), subscription.overflow) {
+            // The window before a hole is pinned: only memory can have taken from it.
+            (Some(hole), _) => available.min(hole.from),
+            // The ring may have let go of more, which then was more than the bound allows.
+            (None, Overflow::DropOldest | Overflow::Disconnect) if parked => {
+                available.min(ring.taken())
+            }
+            (None, _) => available,
         };
-        lift(subscription, view);
-        if let Some(ordinal) = ordinal {
-            subscription.extra().history = None;
-            subscription.tidy();
-            subscription.stage = Stage::Ring;
-            subscription.cursor = ordinal;
-            subscription.start = ordinal.wrapping_sub(published);
-            subscription.last = subscription.last.max(after);
-            place(subscription, view);
-            return;
+        match subscription.overflow {
+            Overflow::Conflate => false,
+            Overflow::Spill => available > subscription.cursor,
+            _ => {
+                let lost = subscription.lose(&stand, to, GapReason::Memory);
+                self.stats.lost_memory += lost;
+                false
+            }
         }
-        let begins_anew = joined
-            && view
-                .ring
-                .marks_from(subscription.cursor)
-                .any(|m| m.kind == Kind::Epoch);
-        let mut history = History::new(after, compacted);
-        history.published = published;
-        if begins_anew {
-            subscription.lose_epochs(view);
-            history = History::new(subscription.last, false);
-        } else {
-            history.step = Step::Queued;
-        }
-        subscription.extra().history = Some(history);
-        if begins_anew {
-            // It may find its new place in the ring.
-            self.advance_history(index);
-        } else {
-            self.reads.queue(key);
-        }
+    }
+
+    fn is_over(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        subscription.is_over(&self.views, self.under_way_bytes(subscription))
     }
 
     pub(crate) fn set_aside(&mut self, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        let (view, member) = (subscription.view, subscription.member);
+        let (cohort, member) = (subscription.cohort, subscription.member);
         let subscriptions = &mut self.subscriptions;
-        self.views.get_mut(view).set_aside(member, &mut |who, at| {
-            subscriptions[who as usize].member = at;
-        });
+        let mut moved = |who: u32, at: u32| subscriptions[who as usize].member = at;
+        self.views.cohort_mut(cohort).set_aside(member, &mut moved);
     }
 
     pub(crate) fn set_active(&mut self, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        let (view, member) = (subscription.view, subscription.member);
-        if self.views.get(view).is_active(member) {
+        let (cohort, member) = (subscription.cohort, subscription.member);
+        if self.views.cohort(cohort).is_active(member) {
             return;
         }
         let subscriptions = &mut self.subscriptions;
-        self.views.get_mut(view).set_active(member, &mut |who, at| {
-            subscriptions[who as usize].member = at;
-        });
+        let mut moved = |who: u32, at: u32| subscriptions[who as usize].member = at;
+        self.views.cohort_mut(cohort).set_active(member, &mut moved);
     }
 }
 
 /// The first entry that `drop_oldest` keeps.
-fn drop_to(subscription: &Subscription, view: &View, under_way: u64) -> u64 {
-    if !subscription.is_over(view, under_way) {
-        return subscription.cursor;
-    }
-    let mut to = view.ring.within(subscription.reach(under_way));
-    if !subscription.under_way {
+fn drop_to(subscription: &Subscription, views: &Views, stand: &Stand<'_>, under_way: u64) -> u64 {
+    let ring = &stand.cohort.ring;
+    let mut to = ring.within(subscription.reach(views, under_way));
+    if subscription.under_way == 0 {
         // One message is always let through when nothing else waits, however large.
-        to = to.min(view.ring.head() - 1);
+        to = to.min(ring.head() - 1);
     }
-    // What memory took on top of it is lost together with it: its offsets are no longer known one by one.
-    to.max(view.ring.first()).max(subscription.cursor)
+    // What the ring let go of was more than the bound allows.
+    to.max(ring.first()).max(subscription.cursor)
 }
 
-/// Moves a conflating cursor that the ring has overtaken to the next entry that still means something.
-fn pass_superseded(subscription: &mut Subscription, view: &View) -> u64 {
-    let first = view.ring.first();
-    if subscription.cursor >= first {
-        return 0;
+/// Where a conflating cursor that the ring has overtaken goes on.
+fn survivor(subscription: &Subscription, stand: &Stand<'_>) -> u64 {
+    let ring = &stand.cohort.ring;
+    if subscription.cursor >= ring.first() {
+        return subscription.cursor;
     }
-    let newest = view
-        .compact
-        .as_ref()
+    let compact = stand.cohort.compact.as_ref();
+    let newest = compact
         .and_then(|c| c.next(subscription.cursor))
-        .map(|(ordinal, _)| ordinal);
-    let mark = view
-        .ring
-        .marks_from(subscription.cursor)
-        .find(|m| m.kind != Kind::Position)
-        .map(|m| m.ordinal);
-    let to = [newest, mark].into_iter().flatten().fold(first, u64::min);
-    subscription.skip_to(view, to)
+        .map(|(at, _)| at);
+    let mut marks = ring.marks_from(subscription.cursor);
+    let mark = marks.find(|m| m.kind != Kind::Position).map(|m| m.ordinal);
+    [newest, mark]
+        .into_iter()
+        .flatten()
+        .fold(ring.first(), u64::min)
 }

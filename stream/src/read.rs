@@ -11,12 +11,14 @@ use hashbrown::HashMap;
 use pubsub_wire::value::{Gap, GapReason, Mode};
 use pubsub_wire::{ErrorCode, encode};
 
+use crate::cohort::SubKey;
+use crate::config::Now;
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::{History, Past, Slice, Step};
 use crate::hub::{EntryRef, HubRequest, LostHistory, Refusal, SliceHead, Start};
+use crate::ring::Seat;
 use crate::subscription::Stage;
-use crate::view::SubKey;
 
 #[derive(Debug)]
 struct Ask {
@@ -52,6 +54,11 @@ impl Reads {
     /// A subscription wants its next piece.
     pub(crate) fn queue(&mut self, key: SubKey) {
         self.waiting.push_back(key);
+    }
+
+    /// What slices are counted against.
+    pub(crate) fn bytes(&self) -> &Rc<Cell<usize>> {
+        &self.bytes
     }
 
     /// Readers that don't get on should give their slices back.
@@ -95,13 +102,15 @@ impl Engine {
         let id = view.id;
         let start = match subscription.stage {
             Stage::Ring => return,
-            Stage::Opening => match subscription
-                .extra
-                .as_ref()
-                .and_then(|e| e.opening.as_ref()?.start.clone())
-            {
-                Some(start) => start,
-                None => return,
+            Stage::Opening => match subscription.extra().opening.as_mut() {
+                Some(opening) if !opening.asked => {
+                    let Some(start) = opening.start.clone() else {
+                        return;
+                    };
+                    opening.asked = true;
+                    start
+                }
+                _ => return,
             },
             Stage::History => match subscription.history_mut() {
                 Some(history) if history.step == Step::Queued => {
@@ -145,6 +154,7 @@ impl Engine {
     /// A piece of history came.
     pub(crate) fn on_slice(
         &mut self,
+        now: Now,
         head: SliceHead,
         entries: &mut dyn Iterator<Item = EntryRef<'_>>,
     ) {
@@ -173,25 +183,34 @@ impl Engine {
         let slice = Rc::new(Slice::new(past, &self.reads.bytes));
         for key in ask.waiters {
             if let Some(index) = self.subscription_index(key) {
-                self.hand_slice(index, &head, &slice, compacted);
+                self.hand_slice(now, index, &head, &slice, compacted);
             }
             if let Some(index) = self.subscription_index(key) {
-                self.leave_if_wanted(index);
+                self.leave_if_wanted(now, index);
             }
         }
         self.ask();
     }
 
     fn past(&mut self, view: u32, entry: &EntryRef<'_>) -> Past {
+        let frame = self.encode(view, entry);
         Past {
             offset: entry.offset,
             mono_ns: entry.mono_ns,
-            frame: self.encode(view, entry),
+            bytes: frame.len() as u32,
+            frame,
+            seat: Seat::default(),
         }
     }
 
-    fn hand_slice(&mut self, index: u32, head: &SliceHead, slice: &Rc<Slice>, compacted: bool) {
-        let view_index = self.subscriptions[index as usize].view;
+    fn hand_slice(
+        &mut self,
+        now: Now,
+        index: u32,
+        head: &SliceHead,
+        slice: &Rc<Slice>,
+        compacted: bool,
+    ) {
         let opens = self.subscriptions[index as usize].stage == Stage::Opening;
         if opens {
             let key = self.key(index);
@@ -202,13 +221,12 @@ impl Engine {
             }
         }
         let subscription = &mut self.subscriptions[index as usize];
-        let view = self.views.get_mut(view_index);
         if let Some(gap) = head.gap {
             let reason = match gap.reason {
                 LostHistory::Retention => GapReason::Retention,
                 LostHistory::Epoch => GapReason::Epoch,
             };
-            let epoch = Rc::clone(&view.epoch);
+            let epoch = Rc::clone(&self.views.get(subscription.view).epoch);
             let gap = Gap {
                 from: gap.from,
                 to: gap.to,
@@ -240,25 +258,27 @@ impl Engine {
         }
         if head.joined {
             // What follows comes live: the ring is held from here on.
-            lift(subscription, view);
-            subscription.cursor = view.ring.head();
-            place(subscription, view);
+            let cohort = self.views.cohort_mut(subscription.cohort);
+            lift(subscription, cohort);
+            subscription.cursor = cohort.ring.head();
+            place(subscription, cohort);
         }
         if opens && !(head.joined && is_empty) {
             Self::set_mode(&mut self.stats, subscription, Mode::Replay);
             subscription.announce = true;
         }
         let session = subscription.session;
-        if is_empty && subscription.gaps() == 0 && !subscription.announce {
-            // Nothing to hand over: it goes on at once.
-            self.next_step(index);
-        } else {
-            self.make_ready(index);
+        let key = self.key(index);
+        self.next_step(now, index);
+        if self.subscription_index(key).is_none() {
+            return;
         }
         if self.sessions[session as usize].blocked && self.subscriptions[index as usize].is_ready {
-            self.park(index);
+            self.park(now, index);
         }
-        self.queue(session);
+        if self.subscription_index(key).is_some() {
+            self.queue(session);
+        }
     }
 
     /// A subscription that waited for the hub begins to read history after `position`; its client is told.

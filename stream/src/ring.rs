@@ -2,13 +2,13 @@
 //!
 //! Counts are differences of ordinals, bytes are differences of a running sum; nothing is kept per subscriber but its cursor.
 //! A cursor *holds* the entry it stands at. The ring keeps what somebody still holds: for a subscriber that takes what it is
-//! given (`Live`) for as long as it needs, for one whose socket refused (`Parked`) only as far as the largest bound reaches.
-//! Driven by the view; knows neither sessions nor policies.
+//! given (`Live`) for as long as it needs, for one whose socket refused (`Parked`) only as far as the largest bound reaches. Entries
+//! that are *pinned* by a window stay at hand after they have left. Driven by the cohort; knows neither sessions nor policies.
 //!
 //! Laws: ordinals are consecutive from `first` to `head`; `held(first..head)` plus the holds at the head count every cursor that
 //! has not been overtaken; `position` is never behind an entry that left.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque, btree_map};
 use std::rc::Rc;
 
 /// What stands in a ring at one ordinal.
@@ -61,6 +61,9 @@ pub(crate) struct Mark {
     pub(crate) after: i64,
     /// Epoch of what stands before an `Epoch`.
     pub(crate) epoch: Option<Rc<str>>,
+    /// What the cohort's operator had seen and left out when it came.
+    pub(crate) seen: u64,
+    pub(crate) filtered: u64,
 }
 
 impl Mark {
@@ -69,19 +72,55 @@ impl Mark {
     }
 }
 
+/// Which part of its frame an entry is, where a frame holds a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// Its bytes in the frame, one JSON object.
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// The how manyth it is.
+    pub(crate) index: u32,
+    /// Of how many; 0: the frame is one message and no batch.
+    pub(crate) of: u32,
+}
+
+/// An entry to be appended.
+#[derive(Debug)]
+pub(crate) struct NewEntry {
+    pub(crate) offset: i64,
+    pub(crate) mono_ns: u64,
+    pub(crate) frame: Rc<[u8]>,
+    pub(crate) seat: Seat,
+    /// Its number in the cohort's source; 0 where the ring is the view's own.
+    pub(crate) source: u64,
+    /// What it counts against bounds.
+    pub(crate) bytes: u32,
+}
+
 /// One place in the ring.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Offset in the log; of a mark, the position it tells.
+    /// Position after it: its offset in the log, with a rate the one to resume after; of a mark, the position it tells.
     pub(crate) offset: i64,
-    /// When it was numbered, monotonic.
+    /// When it was numbered, monotonic; never less than that of the entry before.
     pub(crate) mono_ns: u64,
     /// The whole frame, shared by all subscribers.
     pub(crate) frame: Rc<[u8]>,
+    pub(crate) seat: Seat,
+    pub(crate) source: u64,
     pub(crate) kind: Kind,
-    /// Running sum of frame bytes up to and with this entry.
+    pub(crate) bytes: u32,
+    /// Windows that need it whatever becomes of the ring.
+    pins: u32,
+    /// Running sum of bytes up to and with this entry.
     end_bytes: u64,
     holds: Holds,
+}
+
+impl Entry {
+    pub(crate) fn is_message(&self) -> bool {
+        self.kind == Kind::Message
+    }
 }
 
 /// How far back a parked cursor may stand.
@@ -106,6 +145,11 @@ pub(crate) struct Ring {
     overtaken: u32,
     /// The entries that aren't publications, oldest first; kept past the ring for cursors that were overtaken.
     marks: VecDeque<Mark>,
+    /// Entries that have left the ring and are pinned.
+    pinned: BTreeMap<u64, Entry>,
+    pinned_bytes: u64,
+    /// What was before this ordinal was taken because memory was short; the position there.
+    taken: (u64, i64),
 }
 
 impl Ring {
@@ -119,7 +163,15 @@ impl Ring {
             at_head: Holds::default(),
             overtaken: 0,
             marks: VecDeque::new(),
+            pinned: BTreeMap::new(),
+            pinned_bytes: 0,
+            taken: (0, position),
         }
+    }
+
+    /// Up to which ordinal memory has taken entries, whoever needed them.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.0
     }
 
     /// The ordinal that the next entry will get.
@@ -132,12 +184,27 @@ impl Ring {
         self.first
     }
 
-    /// Offset of the entry before `ordinal`, or the position the ring begins after.
-    pub(crate) fn position_before(&self, ordinal: u64) -> i64 {
-        match ordinal.checked_sub(self.first + 1) {
-            Some(index) => self.entries[index as usize].offset,
-            None => self.base_position,
+    /// Offset of the entry before `ordinal`, or the position the ring begins after; nothing where that entry has left.
+    pub(crate) fn position_before(&self, ordinal: u64) -> Option<i64> {
+        if ordinal == self.first {
+            return Some(self.base_position);
         }
+        if ordinal == self.taken.0 {
+            return Some(self.taken.1);
+        }
+        self.get(ordinal.checked_sub(1)?)
+            .map(|before| before.offset)
+    }
+
+    /// Position of the newest entry, or the one the ring begins after.
+    pub(crate) fn position(&self) -> i64 {
+        self.entries.back().map_or(self.base_position, |e| e.offset)
+    }
+
+    /// The first entry at or after `ordinal` that has left the ring and is pinned, and its offset.
+    pub(crate) fn pinned_from(&self, ordinal: u64) -> Option<(u64, i64)> {
+        let next = self.pinned.range(ordinal..).next();
+        next.map(|(at, e)| (*at, e.offset))
     }
 
     /// The first ordinal whose entry lies after `position` of the present epoch, where the ring reaches back that far.
@@ -162,27 +229,104 @@ impl Ring {
         (!inside).then_some(ordinal)
     }
 
-    /// The entry at an ordinal that is held.
+    /// The entry at an ordinal that is held or pinned.
+    #[inline]
     pub(crate) fn get(&self, ordinal: u64) -> Option<&Entry> {
-        self.entries.get(ordinal.checked_sub(self.first)? as usize)
+        match ordinal.checked_sub(self.first) {
+            Some(index) => self.entries.get(index as usize),
+            None => self.pinned.get(&ordinal),
+        }
     }
 
-    /// Bytes of frames in the ring.
+    /// The first ordinal at or after `ordinal` whose entry is held or pinned; the head, if there is none.
+    pub(crate) fn available(&self, ordinal: u64) -> u64 {
+        if ordinal >= self.first {
+            return ordinal;
+        }
+        let pinned = self.pinned.range(ordinal..).next();
+        pinned.map_or(self.first, |(at, _)| *at)
+    }
+
+    /// The entries at these ordinals that are held or pinned, oldest first.
+    pub(crate) fn range(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, &Entry)> {
+        let to = to.max(from);
+        let pinned = self
+            .pinned
+            .range(from..to.min(self.first).max(from))
+            .map(|(at, e)| (*at, e));
+        let begin = from.max(self.first).min(self.head());
+        let end = to.clamp(begin, self.head());
+        let held = self
+            .entries
+            .range((begin - self.first) as usize..(end - self.first) as usize);
+        pinned.chain(held.zip(begin..).map(|(e, at)| (at, e)))
+    }
+
+    /// A window needs these entries, all of them in the ring, until it lets go of them.
+    pub(crate) fn pin(&mut self, from: u64, to: u64) {
+        for ordinal in from..to {
+            let entry = match ordinal.checked_sub(self.first) {
+                Some(index) => self.entries.get_mut(index as usize),
+                None => self.pinned.get_mut(&ordinal),
+            };
+            if let Some(entry) = entry {
+                entry.pins += 1;
+            }
+        }
+    }
+
+    /// The window needs these no more.
+    pub(crate) fn unpin(&mut self, from: u64, to: u64) {
+        for ordinal in from..to {
+            if let Some(index) = ordinal.checked_sub(self.first) {
+                if let Some(entry) = self.entries.get_mut(index as usize) {
+                    entry.pins -= 1;
+                }
+            } else if let btree_map::Entry::Occupied(mut entry) = self.pinned.entry(ordinal) {
+                entry.get_mut().pins -= 1;
+                if entry.get().pins == 0 {
+                    self.pinned_bytes -= u64::from(entry.remove().bytes);
+                }
+            }
+        }
+    }
+
+    /// Bytes that are held or pinned.
     pub(crate) fn bytes(&self) -> u64 {
-        self.sum() - self.base_bytes
-    }
-
-    /// Bytes of frames from `ordinal` to the head; what has left the ring is not counted.
-    pub(crate) fn bytes_from(&self, ordinal: u64) -> u64 {
-        self.sum() - self.sum_before(ordinal.max(self.first))
+        self.sum() - self.base_bytes + self.pinned_bytes
     }
 
     /// The running sum at which a cursor at `ordinal` begins.
+    #[inline]
     pub(crate) fn sum_before(&self, ordinal: u64) -> u64 {
         match ordinal.checked_sub(self.first + 1) {
             Some(index) => self.entries[index as usize].end_bytes,
-            None => self.base_bytes,
+            None if self.pinned.is_empty() || ordinal == self.first => self.base_bytes,
+            None => self.pinned_sum_before(ordinal),
         }
+    }
+
+    fn pinned_sum_before(&self, ordinal: u64) -> u64 {
+        let next = self.pinned.range(ordinal..).next();
+        let before = self.pinned.range(..ordinal).next_back();
+        match (next, before) {
+            (Some((_, entry)), _) => entry.end_bytes - u64::from(entry.bytes),
+            (None, Some((_, entry))) => entry.end_bytes,
+            (None, None) => self.base_bytes,
+        }
+    }
+
+    /// Bytes between two ordinals.
+    pub(crate) fn bytes_between(&self, from: u64, to: u64) -> u64 {
+        self.sum_before(to).saturating_sub(self.sum_before(from))
+    }
+
+    /// The first ordinal in `from..to` that was numbered at `floor_ns` or later, else `to`.
+    pub(crate) fn younger(&self, from: u64, to: u64, floor_ns: u64) -> u64 {
+        let mut range = self.range(from, to);
+        range
+            .find(|(_, e)| e.mono_ns >= floor_ns)
+            .map_or(to, |(at, _)| at)
     }
 
     /// The running sum of everything that was ever in the ring.
@@ -216,6 +360,11 @@ impl Ring {
             .range(self.marks.partition_point(|m| m.ordinal < ordinal)..)
     }
 
+    /// Whether the log begins anew at or after `ordinal`.
+    pub(crate) fn meets_epoch(&self, ordinal: u64) -> bool {
+        self.marks_from(ordinal).any(|m| m.kind == Kind::Epoch)
+    }
+
     /// Forgets the marks before the ring, if no cursor stands there.
     pub(crate) fn forget_marks(&mut self) {
         while self.overtaken == 0 && self.marks.front().is_some_and(|m| m.ordinal < self.first) {
@@ -235,40 +384,40 @@ impl Ring {
     }
 
     /// Appends a publication; returns its ordinal.
-    pub(crate) fn push(&mut self, offset: i64, mono_ns: u64, frame: Rc<[u8]>) -> u64 {
-        self.append(Kind::Message, offset, mono_ns, frame)
+    pub(crate) fn push(&mut self, entry: NewEntry) -> u64 {
+        self.append(Kind::Message, entry)
     }
 
-    /// Appends something that is no publication. `epoch`: of what stands before it, where it ends there.
-    pub(crate) fn push_mark(
-        &mut self,
-        kind: Kind,
-        span: (i64, i64),
-        mono_ns: u64,
-        frame: Rc<[u8]>,
-        epoch: Option<Rc<str>>,
-    ) {
-        let (before, after) = span;
-        let ordinal = self.head();
-        self.marks.push_back(Mark {
-            ordinal,
-            kind,
-            before,
-            after,
-            epoch,
-        });
-        self.append(kind, after, mono_ns, frame);
-    }
-
-    fn append(&mut self, kind: Kind, offset: i64, mono_ns: u64, frame: Rc<[u8]>) -> u64 {
-        let ordinal = self.head();
-        let end_bytes = self.sum() + frame.len() as u64;
-        let holds = std::mem::take(&mut self.at_head);
-        self.entries.push_back(Entry {
-            offset,
+    /// Appends something that is no publication; returns its ordinal.
+    pub(crate) fn push_mark(&mut self, mark: Mark, mono_ns: u64, frame: Rc<[u8]>) -> u64 {
+        debug_assert_eq!(mark.ordinal, self.head());
+        let entry = NewEntry {
+            offset: mark.after,
             mono_ns,
+            bytes: frame.len() as u32,
             frame,
+            seat: Seat::default(),
+            source: u64::MAX,
+        };
+        let kind = mark.kind;
+        self.marks.push_back(mark);
+        self.append(kind, entry)
+    }
+
+    fn append(&mut self, kind: Kind, new: NewEntry) -> u64 {
+        let ordinal = self.head();
+        let end_bytes = self.sum() + u64::from(new.bytes);
+        let holds = std::mem::take(&mut self.at_head);
+        let before_ns = self.entries.back().map_or(0, |e| e.mono_ns);
+        self.entries.push_back(Entry {
+            offset: new.offset,
+            mono_ns: new.mono_ns.max(before_ns),
+            frame: new.frame,
+            seat: new.seat,
+            source: new.source,
             kind,
+            bytes: new.bytes,
+            pins: 0,
             end_bytes,
             holds,
         });
@@ -321,14 +470,43 @@ impl Ring {
             || (self.entries.len() > 1 && self.sum() - self.base_bytes > reach.bytes)
     }
 
-    /// Takes the oldest entry out whoever holds it.
-    pub(crate) fn pop(&mut self) -> Option<u64> {
-        let entry = self.entries.pop_front()?;
+    /// Takes the oldest entry out of the ring whoever holds it; one that is pinned stays at hand.
+    pub(crate) fn pop(&mut self) -> bool {
+        let Some(entry) = self.entries.pop_front() else {
+            return false;
+        };
         self.base_bytes = entry.end_bytes;
         self.overtaken += entry.holds.live + entry.holds.parked;
         self.base_position = entry.offset;
+        if entry.pins > 0 {
+            self.pinned_bytes += u64::from(entry.bytes);
+            self.pinned.insert(self.first, entry);
+        }
         self.first += 1;
-        Some(entry.frame.len() as u64)
+        true
+    }
+
+    /// Takes the oldest entry out of the ring because memory is short.
+    pub(crate) fn take_oldest(&mut self) -> bool {
+        let popped = self.pop();
+        if popped {
+            self.taken = (self.first, self.base_position);
+        }
+        popped
+    }
+
+    /// Takes the oldest pinned entry away from whoever pinned it.
+    pub(crate) fn pop_pinned(&mut self) -> bool {
+        let Some((_, entry)) = self.pinned.pop_first() else {
+            return false;
+        };
+        self.pinned_bytes -= u64::from(entry.bytes);
+        true
+    }
+
+    /// The oldest pinned entry.
+    pub(crate) fn first_pinned(&self) -> Option<(u64, &Entry)> {
+        self.pinned.first_key_value().map(|(at, e)| (*at, e))
     }
 
     /// An empty ring begins after `position`, which may be of another epoch.
@@ -337,9 +515,9 @@ impl Ring {
         self.base_position = position;
     }
 
-    /// When the oldest entry was numbered.
-    pub(crate) fn oldest_ns(&self) -> Option<u64> {
-        self.entries.front().map(|e| e.mono_ns)
+    /// The oldest entry in the ring.
+    pub(crate) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
     }
 }
 
@@ -356,7 +534,14 @@ mod tests {
         let mut ring = Ring::new(0);
         ring.hold(1, Hold::Live);
         for offset in 1..=n {
-            ring.push(offset * 10, 0, vec![0; 10].into());
+            ring.push(NewEntry {
+                offset: offset * 10,
+                mono_ns: 0,
+                frame: vec![0; 10].into(),
+                seat: Seat::default(),
+                source: 0,
+                bytes: 10,
+            });
         }
         ring
     }
@@ -371,7 +556,7 @@ mod tests {
         ring.evict(WIDE);
         assert_eq!(
             (ring.first(), ring.head(), ring.position_before(4)),
-            (4, 6, 30)
+            (4, 6, Some(30))
         );
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use pubsub_wire::Id;
 
-use crate::view::SubKey;
+use crate::cohort::SubKey;
 
 /// No subscription, no session.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -61,8 +61,12 @@ pub(crate) struct Partial {
 /// What the completion of a frame under way means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// A publication of this subscription will have been delivered.
-    Message { subscription: SubKey, mono_ns: u64 },
+    /// So many publications of this subscription will have been delivered; the first was numbered then.
+    Message {
+        subscription: SubKey,
+        mono_ns: u64,
+        count: u32,
+    },
     /// A heartbeat's ping is with the kernel.
     Ping,
     /// The session is over.

@@ -4,6 +4,8 @@
 
 use pubsub_wire::close;
 
+use crate::subscription::Lost;
+
 /// Buckets of a [`Histogram`]: one below a microsecond, then four an octave up to about 67 seconds; the last takes all above.
 pub const HISTOGRAM_BUCKETS: usize = 105;
 
@@ -39,11 +41,11 @@ impl Histogram {
         (1 << octave) * (5 + quarter) * 250
     }
 
-    /// Records one duration.
+    /// Records a duration of `count` at once.
     #[inline]
-    pub fn record(&mut self, ns: u64) {
-        self.counts[Self::bucket(ns)] += 1;
-        self.sum_ns = self.sum_ns.wrapping_add(ns);
+    pub fn record(&mut self, ns: u64, count: u32) {
+        self.counts[Self::bucket(ns)] += u64::from(count);
+        self.sum_ns = self.sum_ns.wrapping_add(ns.wrapping_mul(u64::from(count)));
     }
 
     /// The bucket a duration falls into: the first whose bound is above it.
@@ -83,6 +85,8 @@ pub struct Stats {
     pub delivered: u64,
     pub delivered_bytes: u64,
     pub conflated: u64,
+    /// Left out by rates, once for each subscription that shares the rate.
+    pub filtered: u64,
     pub lost_drop_oldest: u64,
     pub lost_drop_newest: u64,
     pub lost_expired: u64,
@@ -106,6 +110,15 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Takes losses in.
+    pub(crate) fn add_lost(&mut self, lost: &Lost) {
+        self.lost_drop_oldest += lost.drop_oldest;
+        self.lost_drop_newest += lost.drop_newest;
+        self.lost_expired += lost.expired;
+        self.lost_memory += lost.memory;
+        self.lost_retention += lost.retention;
+    }
+
     /// A session is closed by this side with `code`.
     pub(crate) fn count_close(&mut self, code: u16) {
         match code {

@@ -1,22 +1,33 @@
-//! A subscription: a cursor into a view, its bound and policy, and what it has lost.
+//! A subscription: a cursor into a cohort's ring, its bound and policy, and what it has lost.
 //!
 //! Counts are derived: what was published for it is the distance from its start to the head, what is pending the distance from
-//! its cursor, and what was delivered is the rest once conflated and lost ones are taken off. Only loss is counted.
-//! Pure arithmetic over a view; the engine moves cursors, keeps the holds and writes frames.
+//! its cursor, and what was delivered is the rest once conflated, filtered and lost ones are taken off. Only loss is counted.
+//! Pure arithmetic over a cohort; the engine moves cursors, keeps the holds and writes frames.
 //!
-//! Law: published = delivered + conflated + lost by each reason + pending, at any instant, within one epoch.
+//! Law: published = delivered + conflated + filtered + lost by each reason + pending, at any instant, within one epoch.
+
+mod accounts;
+mod lose;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use pubsub_wire::Id;
-use pubsub_wire::value::{Dropped, Gap, GapReason, Ledger, Mode, Overflow, Pending, Settings};
+use pubsub_wire::value::{From, Gap, GapReason, Mode, Overflow};
 
+pub(crate) use accounts::publications;
+pub(crate) use lose::Met;
+
+use crate::backlog::{Backlog, Part};
 use crate::history::History;
 use crate::hub::Start;
-use crate::ring::{Hold, Kind, Mark, Reach};
+use crate::ring::{Hold, Reach};
 use crate::session::NONE;
-use crate::view::View;
+use crate::terms::{Acting, Terms};
+use crate::views::{Stand, Views};
+
+/// Credit of a subscription whose demand is unlimited.
+pub(crate) const UNLIMITED: u64 = u64::MAX;
 
 /// Where a subscription reads from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,28 +36,35 @@ pub(crate) enum Stage {
     Opening,
     /// From slices of the log.
     History,
-    /// From the view's ring.
+    /// From its backlog, if it has one, and then its cohort's ring.
     Ring,
 }
 
-/// What was lost, by reason, in this epoch.
+/// What was lost, by reason, and left out by rates, in this epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) drop_oldest: u64,
+    pub(crate) drop_newest: u64,
     pub(crate) memory: u64,
+    pub(crate) expired: u64,
     pub(crate) retention: u64,
+    /// By rates of cohorts that it has left.
+    pub(crate) filtered: u64,
 }
 
 impl Lost {
     fn total(&self) -> u64 {
-        self.drop_oldest + self.memory + self.retention
+        self.drop_oldest + self.drop_newest + self.memory + self.expired + self.retention
     }
 
-    fn add(&mut self, reason: GapReason, n: u64) {
+    pub(crate) fn of(&mut self, reason: GapReason) -> &mut u64 {
         match reason {
-            GapReason::Memory => self.memory += n,
-            GapReason::Retention => self.retention += n,
-            _ => self.drop_oldest += n,
+            GapReason::DropOldest => &mut self.drop_oldest,
+            GapReason::DropNewest => &mut self.drop_newest,
+            GapReason::Expired => &mut self.expired,
+            GapReason::Memory => &mut self.memory,
+            // A gap of the epoch has no count.
+            GapReason::Retention | GapReason::Epoch => &mut self.retention,
         }
     }
 }
@@ -62,9 +80,10 @@ pub(crate) struct Leave(pub(crate) Option<Id>);
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) id: Option<Id>,
-    pub(crate) settings: Settings,
     /// What the hub is to be asked; nothing: it begins at the head.
     pub(crate) start: Option<Start>,
+    /// It has been asked.
+    pub(crate) asked: bool,
     /// It was unsubscribed before it began.
     pub(crate) leave: Option<Leave>,
 }
@@ -78,25 +97,49 @@ pub(crate) struct Draining {
     pub(crate) until_ns: u64,
 }
 
+/// The hole of `drop_newest`: what arrives from `from` on is lost until all before it is handed over. Pinned from `pinned` on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hole {
+    pub(crate) from: u64,
+    pub(crate) pinned: u64,
+}
+
+/// How a subscription joined a cohort that has an operator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Joined {
+    /// Entries of the source before this one are not its own.
+    pub(crate) since: u64,
+    /// How many the operator had left out by then, so that differences count what it left out for this one.
+    pub(crate) filtered: u64,
+    /// How many it held then that may still come; 0 once they have.
+    pub(crate) older: u64,
+    /// How many of those its cursor has passed.
+    pub(crate) passed: u64,
+}
+
 /// What few subscriptions have.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     pub(crate) gaps: VecDeque<PendingGap>,
+    pub(crate) backlog: Backlog,
+    pub(crate) hole: Option<Hole>,
     pub(crate) history: Option<History>,
-    pub(crate) opening: Option<Opening>,
-    pub(crate) draining: Option<Draining>,
+    pub(crate) opening: Option<Box<Opening>>,
+    pub(crate) draining: Option<Box<Draining>>,
 }
 
 impl Extra {
     fn is_empty(&self) -> bool {
         self.gaps.is_empty()
+            && self.backlog.is_empty()
+            && self.hole.is_none()
             && self.history.is_none()
             && self.opening.is_none()
             && self.draining.is_none()
     }
 }
 
-/// A cursor into a view.
+/// A cursor into a cohort's ring.
 #[derive(Debug)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -106,15 +149,17 @@ pub(crate) struct Subscription {
     pub(crate) serial: u32,
     pub(crate) session: u32,
     pub(crate) view: u32,
+    pub(crate) cohort: u32,
     /// Neighbours in the session's list.
     pub(crate) previous: u32,
     pub(crate) next: u32,
     /// The next of the session that has something to send.
     pub(crate) next_ready: u32,
-    /// Its place among the view's members.
+    /// Its place among the cohort's members.
     pub(crate) member: u32,
     pub(crate) bound_messages: u32,
     pub(crate) bound_bytes: u32,
+    pub(crate) bound_age_ms: u32,
     pub(crate) overflow: Overflow,
     pub(crate) mode: Mode,
     pub(crate) stage: Stage,
@@ -128,41 +173,45 @@ pub(crate) struct Subscription {
     pub(crate) announce: bool,
     /// Unsubscribed; only its final ledger is still to be written.
     pub(crate) leaving: bool,
-    /// A frame of it is under way.
-    pub(crate) under_way: bool,
-    /// How many times it was parked with a trip set.
-    pub(crate) parked: u32,
     /// That frame is of an epoch that has ended: no ledger counts it.
     former: bool,
+    /// Messages in the frame of it that is under way.
+    pub(crate) under_way: u32,
+    /// How many times it was parked with a trip set.
+    pub(crate) parked: u32,
     pub(crate) start: u64,
     /// Ordinal of the next entry.
     pub(crate) cursor: u64,
     /// The last position that was handed over or announced as lost.
     pub(crate) last: i64,
     pub(crate) conflated: u64,
+    /// Messages it may still be sent.
+    pub(crate) credit: u64,
+    /// When its mode switched last.
+    pub(crate) switched_ns: u64,
+    pub(crate) terms: Option<Rc<Terms>>,
+    /// Where it began, unless that was live.
+    pub(crate) from: Option<Box<From>>,
+    pub(crate) joined: Option<Box<Joined>>,
     pub(crate) lost: Option<Box<Lost>>,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
 impl Subscription {
-    pub(crate) fn new(
-        serial: u32,
-        session: u32,
-        view: u32,
-        bound: Reach,
-        overflow: Overflow,
-    ) -> Self {
+    pub(crate) fn new(serial: u32, session: u32, view: u32, cohort: u32) -> Self {
         Self {
             serial,
             session,
             view,
+            cohort,
             previous: NONE,
             next: NONE,
             next_ready: NONE,
             member: 0,
-            bound_messages: bound.messages as u32,
-            bound_bytes: bound.bytes as u32,
-            overflow,
+            bound_messages: 0,
+            bound_bytes: 0,
+            bound_age_ms: 0,
+            overflow: Overflow::DropOldest,
             mode: Mode::Live,
             stage: Stage::Opening,
             hold: Hold::Live,
@@ -171,13 +220,18 @@ impl Subscription {
             is_ready: false,
             announce: false,
             leaving: false,
-            under_way: false,
-            parked: 0,
             former: false,
+            under_way: 0,
+            parked: 0,
             start: 0,
             cursor: 0,
             last: 0,
             conflated: 0,
+            credit: UNLIMITED,
+            switched_ns: 0,
+            terms: None,
+            from: None,
+            joined: None,
             lost: None,
             extra: None,
         }
@@ -195,12 +249,23 @@ impl Subscription {
         self.extra.as_mut()?.history.as_mut()
     }
 
+    pub(crate) fn backlog(&self) -> Option<&Backlog> {
+        self.extra
+            .as_ref()
+            .map(|e| &e.backlog)
+            .filter(|b| !b.is_empty())
+    }
+
     pub(crate) fn gaps(&self) -> usize {
         self.extra.as_ref().map_or(0, |e| e.gaps.len())
     }
 
+    pub(crate) fn hole(&self) -> Option<Hole> {
+        self.extra.as_ref()?.hole
+    }
+
     pub(crate) fn draining(&self) -> Option<&Draining> {
-        self.extra.as_ref()?.draining.as_ref()
+        self.extra.as_ref()?.draining.as_deref()
     }
 
     /// Gives memory back that is no longer of use.
@@ -210,282 +275,133 @@ impl Subscription {
         }
     }
 
-    /// Up to which ordinal there is something to hand over.
-    pub(crate) fn end(&self, view: &View) -> u64 {
-        let head = view.ring.head();
-        self.draining().map_or(head, |d| d.stop.min(head))
-    }
-
-    /// Whether a visit would have something to hand over.
-    pub(crate) fn has_data(&self, view: &View) -> bool {
-        if self.leaving {
-            return false;
-        }
-        if self.gaps() > 0 || self.announce {
-            return true;
-        }
-        match self.stage {
-            Stage::Opening => false,
-            Stage::Ring => {
-                self.cursor < self.end(view) || self.mode != Mode::Live || self.draining().is_some()
-            }
-            Stage::History => self.history().is_some_and(History::has_data),
+    /// Its bound by messages and bytes.
+    pub(crate) fn bound(&self) -> Reach {
+        Reach {
+            messages: u64::from(self.bound_messages),
+            bytes: u64::from(self.bound_bytes),
         }
     }
 
-    /// Moves on to the entry at `to`; publications before it that were superseded are conflated. Returns how many.
+    pub(crate) fn set_bound(&mut self, bound: &pubsub_wire::value::Bound) {
+        // The node's limits are below what these hold, or the bound is as good as none.
+        let narrow = |n: Option<u64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+        self.bound_messages = narrow(bound.messages);
+        self.bound_bytes = narrow(bound.bytes);
+        self.bound_age_ms = narrow(bound.age_ms);
+    }
+
+    /// What acts on its messages now.
+    pub(crate) fn acting(&self) -> Acting {
+        let terms = self.terms.as_deref().copied().unwrap_or_default();
+        if self.stage == Stage::Ring {
+            terms.acting(self.mode, self.bound())
+        } else {
+            Acting::default()
+        }
+    }
+
+    /// Whether each of its messages comes in a `batch`.
+    pub(crate) fn is_batched(&self) -> bool {
+        self.terms.as_ref().is_some_and(|t| t.batch.is_some())
+    }
+
+    /// It keeps up, has no demand to mind and nothing before its ring, which holds its messages as they go out.
     #[inline]
-    pub(crate) fn skip_to(&mut self, view: &View, to: u64) -> u64 {
-        if self.cursor == to {
-            return 0;
-        }
-        let positions = view
-            .ring
-            .marks_from(self.cursor)
-            .take_while(|m| m.ordinal < to)
-            .count() as u64;
-        let conflated = to - self.cursor - positions;
-        self.start = self.start.wrapping_add(positions);
-        self.conflated += conflated;
-        self.cursor = to;
-        conflated
+    pub(crate) fn is_simple(&self) -> bool {
+        self.mode == Mode::Live
+            && self.extra.is_none()
+            && self.credit == UNLIMITED
+            && self.joined.as_ref().is_none_or(|j| j.older == 0)
     }
 
     /// The epoch it is in.
-    pub(crate) fn epoch<'a>(&self, view: &'a View) -> &'a str {
+    pub(crate) fn epoch<'a>(&self, views: &'a Views) -> &'a Rc<str> {
+        let stand = views.stand(self.cohort);
         let joined = self.history().is_some_and(|h| h.joined);
+        if let Some(Part::Window(window)) = self.backlog().and_then(|b| b.front()) {
+            return views.stand(window.cohort).epoch_at(window.cursor);
+        }
         if joined || self.stage == Stage::Ring {
-            view.epoch_at(self.cursor)
+            stand.epoch_at(self.cursor)
         } else {
-            &view.epoch
+            &stand.view.epoch
         }
     }
 
-    /// Messages that are numbered and not with the kernel.
-    pub(crate) fn lag_messages(&self, view: &View) -> u64 {
-        let waiting = match self.stage {
-            Stage::Opening => 0,
-            Stage::Ring => view.ring.head() - self.cursor,
-            Stage::History => self.history().map_or(0, History::pending),
+    /// Up to which ordinal there is something to hand over.
+    pub(crate) fn end(&self, stand: &Stand<'_>) -> u64 {
+        let head = stand.cohort.ring.head();
+        let Some(extra) = &self.extra else {
+            return head;
         };
-        waiting + u64::from(self.under_way)
+        let hole = extra.hole.map_or(head, |h| h.from);
+        extra.draining.as_ref().map_or(hole, |d| d.stop.min(hole))
     }
 
-    /// Bytes of frames that are numbered and not with the kernel. `under_way`: of the frame that is, whole.
-    pub(crate) fn lag_bytes(&self, view: &View, under_way: u64) -> u64 {
-        let waiting = match self.stage {
-            Stage::Opening => 0,
-            Stage::Ring => view.ring.bytes_from(self.cursor),
-            Stage::History => self.history().map_or(0, History::pending_bytes),
+    /// Whether there is something to hand over but messages.
+    fn has_notices(&self, stand: &Stand<'_>, may_switch: bool) -> bool {
+        if self.gaps() > 0 || self.announce {
+            return true;
+        }
+        let Some(extra) = &self.extra else {
+            return self.stage == Stage::Ring && may_switch;
         };
-        waiting + under_way
+        let through = self.backlog().is_none() && self.cursor >= self.end(stand);
+        let closes = extra.hole.is_some() && through && self.under_way == 0;
+        let gap = matches!(extra.backlog.front(), Some(Part::Gap(_)));
+        let drained = extra.draining.is_some() && (through || self.credit == 0);
+        self.stage == Stage::Ring && (may_switch || closes || gap || drained)
     }
 
-    /// When the oldest entry that waits was numbered.
-    pub(crate) fn oldest_ns(&self, view: &View) -> Option<u64> {
+    /// Whether messages wait that would be handed over, had they credit.
+    pub(crate) fn has_messages(&self, stand: &Stand<'_>) -> bool {
         match self.stage {
-            Stage::Opening => None,
-            Stage::Ring => view
-                .ring
-                .get(self.cursor.max(view.ring.first()))
-                .map(|e| e.mono_ns),
-            Stage::History => self.history()?.next().map(|e| e.mono_ns),
+            Stage::Opening => false,
+            Stage::Ring => self.backlog().is_some() || self.cursor < self.end(stand),
+            Stage::History => self.history().is_some_and(|h| h.pending() > 0),
         }
     }
 
-    /// What of the bound is left for entries of the ring while a frame of `under_way` bytes is on its way.
-    pub(crate) fn reach(&self, under_way: u64) -> Reach {
-        Reach {
-            messages: u64::from(self.bound_messages) - u64::from(self.under_way),
-            bytes: u64::from(self.bound_bytes).saturating_sub(under_way),
+    /// Whether a visit would come to something. `may_switch`: its mode would be live again if it has caught up.
+    pub(crate) fn has_data(&self, stand: &Stand<'_>, may_switch: bool) -> bool {
+        if self.leaving {
+            return false;
+        }
+        // A slice that is through is left for the next, which costs no credit.
+        let moves_on = self.stage == Stage::History
+            && self
+                .history()
+                .is_some_and(|h| h.has_data() && h.pending() == 0);
+        self.has_notices(stand, may_switch)
+            || moves_on
+            || (self.credit > 0 && self.has_messages(stand) && self.reads_on())
+    }
+
+    /// What it has of history can be handed over.
+    fn reads_on(&self) -> bool {
+        self.stage != Stage::History || self.history().is_some_and(History::has_data)
+    }
+
+    /// A frame with `messages` of the present epoch has begun.
+    pub(crate) fn begin_frame(&mut self, messages: u32) {
+        (self.under_way, self.former) = (messages, false);
+        if self.credit != UNLIMITED {
+            self.credit = self.credit.saturating_sub(u64::from(messages));
         }
     }
 
-    /// Whether the bound is passed: more messages, or more bytes and not just one message.
-    pub(crate) fn is_over(&self, view: &View, under_way: u64) -> bool {
-        let messages = self.lag_messages(view);
-        messages > u64::from(self.bound_messages)
-            || (messages > 1 && self.lag_bytes(view, under_way) > u64::from(self.bound_bytes))
-    }
-
-    /// At half of any bound a subscription is behind.
-    pub(crate) fn is_high(&self, view: &View, under_way: u64) -> bool {
-        self.lag_messages(view) * 2 >= u64::from(self.bound_messages).max(1)
-            || self.lag_bytes(view, under_way) * 2 >= u64::from(self.bound_bytes)
-    }
-
-    /// Below a quarter of every bound it is live again. `cursor`: where it will stand.
-    pub(crate) fn is_low(&self, view: &View, cursor: u64) -> bool {
-        (view.ring.head() - cursor) * 4 < u64::from(self.bound_messages)
-            && cursor >= view.ring.first()
-            && view.ring.bytes_from(cursor) * 4 < u64::from(self.bound_bytes)
-    }
-
-    pub(crate) fn lost_to_retention(&self) -> u64 {
-        self.lost.as_ref().map_or(0, |l| l.retention)
-    }
-
-    /// Gives up the entries before `to`, which are lost for `reason`. Returns how many they were.
-    pub(crate) fn lose(&mut self, view: &View, to: u64, reason: GapReason) -> u64 {
-        let mut lost = 0;
-        while self.cursor < to {
-            let mark = view
-                .ring
-                .marks_from(self.cursor)
-                .find(|m| m.ordinal < to && m.kind != Kind::Position);
-            let end = mark.map_or(to, |m| m.ordinal);
-            let positions = view
-                .ring
-                .marks_from(self.cursor)
-                .take_while(|m| m.ordinal < end)
-                .count() as u64;
-            let count = end - self.cursor - positions;
-            let until = mark.map_or_else(|| view.ring.position_before(to), |m| m.before);
-            // A position that was passed over is no publication.
-            self.start = self.start.wrapping_add(positions);
-            self.cursor = end;
-            if count > 0 {
-                lost += count;
-                self.lost.get_or_insert_default().add(reason, count);
-                let gap = PendingGap {
-                    reason,
-                    from: Some(self.last + 1),
-                    to: Some(until),
-                    count: Some(count),
-                    epoch: Rc::clone(view.epoch_at(end)),
-                    offset: until,
-                };
-                self.announce_gap(gap);
-            }
-            self.last = self.last.max(until);
-            if let Some(mark) = mark {
-                let mark = mark.clone();
-                self.pass_lost_mark(view, &mark);
-            }
-        }
-        lost
-    }
-
-    /// Gives up what is left of former epochs, since their log is gone; `last` is a position of the present epoch then.
-    pub(crate) fn lose_epochs(&mut self, view: &View) {
-        let epochs = view
-            .ring
-            .marks_from(self.cursor)
-            .filter(|m| m.kind == Kind::Epoch);
-        if let Some(ordinal) = epochs.last().map(|m| m.ordinal) {
-            self.lose(view, ordinal + 1, GapReason::Retention);
-        }
-    }
-
-    /// Gives up a mark together with what is around it: what it would have told is told as a gap.
-    fn pass_lost_mark(&mut self, view: &View, mark: &Mark) {
-        self.cross(mark);
-        self.announce_gap(view.gap_of(mark));
-    }
-
-    /// Queues a gap, joined with the one before it where both are of one kind.
-    pub(crate) fn announce_gap(&mut self, gap: PendingGap) {
-        let gaps = &mut self.extra().gaps;
-        if gap.reason == GapReason::Epoch {
-            // What was lost before is of an epoch that ended.
-            gaps.clear();
-        }
-        match gaps.back_mut() {
-            // One that tells where a subscription began stays as `subscribed` told it.
-            Some(last)
-                if last.reason == gap.reason
-                    && gap.reason != GapReason::Retention
-                    && last.to.is_some()
-                    && gap.from == last.to.map(|t| t + 1) =>
-            {
-                last.to = gap.to;
-                last.count = last.count.zip(gap.count).map(|(a, b)| a + b);
-                last.offset = gap.offset;
-            }
-            _ => gaps.push_back(gap),
-        }
-    }
-
-    /// Moves past a mark whose frame was handed over (or replaced by a gap).
-    pub(crate) fn cross(&mut self, mark: &Mark) {
-        debug_assert_eq!(self.cursor, mark.ordinal);
-        self.cursor = mark.ordinal + 1;
-        self.start = self.start.wrapping_add(1);
-        self.last = mark.after;
-        match mark.kind {
-            Kind::Lost(n) => {
-                self.start = self.start.wrapping_sub(n);
-                self.lost.get_or_insert_default().retention += n;
-            }
-            Kind::Epoch => {
-                self.former = self.under_way;
-                self.start = self.cursor;
-                self.conflated = 0;
-                self.lost = None;
-            }
-            Kind::Message | Kind::Position | Kind::LostUncounted => {}
-        }
-    }
-
-    /// What was published for it since its start, of the present epoch, and how much of that is pending.
-    fn counts(&self, view: &View) -> (u64, u64) {
-        let under_way = self.in_flight();
-        match self.stage {
-            Stage::Opening => (0, 0),
-            Stage::History => {
-                let history = self.history();
-                (
-                    history.map_or(0, |h| h.published),
-                    history.map_or(0, History::pending) + under_way,
-                )
-            }
-            Stage::Ring => {
-                let epoch_end = view
-                    .ring
-                    .marks_from(self.cursor)
-                    .find(|m| m.kind == Kind::Epoch);
-                let end = epoch_end.map_or(view.ring.head(), |m| m.ordinal);
-                let marks = view
-                    .ring
-                    .marks_from(self.cursor)
-                    .take_while(|m| m.ordinal < end)
-                    .count() as u64;
-                let pending = end - self.cursor - marks;
-                (end.wrapping_sub(self.start) - marks, pending + under_way)
-            }
-        }
-    }
-
-    /// A frame has begun, and is of the present epoch.
-    pub(crate) fn begin_frame(&mut self) {
-        (self.under_way, self.former) = (true, false);
-    }
-
-    /// How many messages of the present epoch are under way: one or none.
+    /// How many messages of the present epoch are under way.
     pub(crate) fn in_flight(&self) -> u64 {
-        u64::from(self.under_way && !self.former)
+        if self.former {
+            0
+        } else {
+            u64::from(self.under_way)
+        }
     }
 
-    /// The ledger at this instant; loss is to be settled before.
-    pub(crate) fn ledger(&self, view: &View) -> Ledger {
-        let (published, pending) = self.counts(view);
-        let lost = self.lost.as_deref().copied().unwrap_or_default();
-        Ledger {
-            published,
-            delivered: published - pending - self.conflated - lost.total(),
-            filtered_by_rate: 0,
-            conflated: self.conflated,
-            dropped: Dropped {
-                drop_oldest: lost.drop_oldest,
-                drop_newest: 0,
-                memory: lost.memory,
-            },
-            expired: 0,
-            retention: lost.retention,
-            pending: Pending {
-                memory: pending,
-                spilled: (self.mode != Mode::Replay).then_some(0),
-            },
-        }
+    /// More demand; what was asked for before stays.
+    pub(crate) fn add_credit(&mut self, n: u64) {
+        self.credit = self.credit.saturating_add(n).min(UNLIMITED - 1);
     }
 }

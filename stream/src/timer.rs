@@ -11,7 +11,7 @@ use pubsub_wire::{close, encode};
 
 use crate::config::{CloseHow, Now, SessionId};
 use crate::engine::Engine;
-use crate::ring::Kind;
+use crate::ring::{Kind, Mark};
 use crate::session::{Control, Heartbeat, NONE};
 
 /// A close frame that the kernel has not taken for so long is given up.
@@ -23,11 +23,13 @@ impl Engine {
     /// The one deadline: when `handle_timeout` is to be called at the latest.
     pub fn poll_timeout(&self) -> Option<u64> {
         let timer = self.timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
-        Some(timer.min(self.quiet_ns)).filter(|at| *at != u64::MAX)
+        Some(timer.min(self.quiet_ns).min(self.cohorts_due_ns())).filter(|at| *at != u64::MAX)
     }
 
     /// The deadline has passed.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.on_cohorts_due(now);
         while let Some(Reverse((at, id))) = self.timers.peek().copied() {
             if at > now.mono_ns {
                 break;
@@ -62,7 +64,7 @@ impl Engine {
             self.check_stall(now, index);
         }
         if self.session_index(id).is_some() {
-            self.check_drains(now, index);
+            self.check_subscriptions(now, id, index);
         }
         if self.session_index(id).is_some() {
             self.check_heartbeat(now, index);
@@ -98,27 +100,37 @@ impl Engine {
         }
     }
 
-    /// Drains that took too long end with what is left undelivered in their ledgers.
-    fn check_drains(&mut self, now: Now, index: u32) {
+    /// What of its subscriptions has a deadline of its own.
+    fn check_subscriptions(&mut self, now: Now, id: SessionId, index: u32) {
         let mut next = self.sessions[index as usize].first;
         while next != NONE {
             let subscription = next;
             next = self.subscriptions[subscription as usize].next;
-            let until = self.subscriptions[subscription as usize]
-                .draining()
-                .map(|d| d.until_ns);
-            match until {
-                Some(until) if now.mono_ns >= until => {
-                    let draining = self.subscriptions[subscription as usize]
-                        .extra()
-                        .draining
-                        .take();
-                    self.leave(subscription, draining.and_then(|d| d.id));
-                }
-                Some(until) => self.arm(index, until),
-                None => {}
+            if self.subscriptions[subscription as usize].leaving {
+                continue;
+            }
+            if !self.check_drain(now, index, subscription) {
+                self.on_subscription_deadline(now, subscription);
+            }
+            if self.session_index(id).is_none() {
+                return;
             }
         }
+    }
+
+    /// A drain that took too long ends with what is left undelivered in its ledger. `false`: it is none.
+    fn check_drain(&mut self, now: Now, session: u32, index: u32) -> bool {
+        let subscription = &mut self.subscriptions[index as usize];
+        let Some(until) = subscription.draining().map(|d| d.until_ns) else {
+            return false;
+        };
+        if now.mono_ns >= until {
+            let draining = subscription.extra().draining.take();
+            self.leave(now, index, draining.and_then(|d| d.id));
+        } else {
+            self.arm(session, until);
+        }
+        true
     }
 
     fn check_heartbeat(&mut self, now: Now, index: u32) {
@@ -154,24 +166,48 @@ impl Engine {
         let position = self.hub.position;
         let quiet = |told_ns: u64| now.mono_ns.saturating_sub(told_ns) >= QUIET_NS;
         let views: Vec<u32> = (self.views.iter())
-            .filter(|(_, v)| {
-                v.watched && v.told < position && quiet(v.told_ns) && v.ring.is_wanted()
-            })
+            .filter(|(_, v)| v.watched && v.told < position && quiet(v.told_ns))
             .map(|(index, _)| index)
             .collect();
         for index in views {
             let view = self.views.get_mut(index);
-            let frame: Rc<[u8]> = Rc::from(
-                self.frames
-                    .text(|out| encode::position(out, &view.text, &view.epoch, position)),
-            );
-            self.stats.ring_bytes += frame.len() as u64;
             let before = std::mem::replace(&mut view.told, position);
             view.told_ns = now.mono_ns;
-            view.ring
-                .push_mark(Kind::Position, (before, position), now.mono_ns, frame, None);
-            self.mark_dirty(index);
+            for cohort in view.cohorts().collect::<Vec<u32>>() {
+                self.tell_position(now, cohort, (before, position));
+            }
         }
+    }
+
+    /// The subscribers of one cohort are told: no further than what it holds allows.
+    fn tell_position(&mut self, now: Now, index: u32, span: (i64, i64)) {
+        let stand = self.views.stand(index);
+        let operator = stand.cohort.operator.as_ref();
+        let after = operator.map_or(span.1, |o| o.resume(span.1));
+        let last = stand.cohort.ring.position();
+        if !stand.cohort.ring.is_wanted() || after <= last {
+            return;
+        }
+        let (text, epoch) = (&stand.view.text, &stand.view.epoch);
+        let frame = self
+            .frames
+            .text(|out| encode::position(out, text, epoch, after));
+        let frame: Rc<[u8]> = Rc::from(frame);
+        let mark = Mark {
+            ordinal: stand.cohort.ring.head(),
+            kind: Kind::Position,
+            before: span.0,
+            after,
+            epoch: None,
+            seen: operator.map_or(0, |o| o.seen),
+            filtered: operator.map_or(0, |o| o.filtered),
+        };
+        self.views
+            .cohort_mut(index)
+            .ring
+            .push_mark(mark, now.mono_ns, frame);
+        self.trim(index);
+        self.mark_dirty(index);
     }
 
     /// Views are there: their quiet ones are looked at from now on.

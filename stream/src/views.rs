@@ -1,4 +1,4 @@
-//! All views of one engine, and which of them an entry belongs to.
+//! All views of one engine and their cohorts, and which views an entry belongs to.
 //!
 //! One lookup by topic finds the view of that very topic; the patterns that match a topic are found once and remembered, so that a
 //! publication costs what it is delivered to and not how many patterns are in use.
@@ -9,16 +9,86 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use slab::Slab;
 use std::hash::BuildHasher;
 
+use pubsub_wire::value::{Gap, GapReason};
+
+use crate::cohort::Cohort;
+use crate::ring::{Kind, Mark};
+use crate::terms::Acting;
 use crate::view::View;
 
 /// Topics whose matching patterns are remembered; past it the memory is begun anew.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// The views of one engine.
+/// A cohort and the view it reads: where a cursor stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stand<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) cohort: &'a Cohort,
+}
+
+impl<'a> Stand<'a> {
+    /// The epoch of the entry at `ordinal`.
+    pub(crate) fn epoch_at(&self, ordinal: u64) -> &'a Rc<str> {
+        let mut marks = self.cohort.ring.marks_from(ordinal);
+        let ended = marks.find_map(|m| m.epoch.as_ref());
+        ended.unwrap_or(&self.view.epoch)
+    }
+
+    /// The position before `ordinal`, as far as it is known: everything of this view up to it stands before `ordinal`, and all that
+    /// is at hand from `ordinal` on lies after it.
+    pub(crate) fn position_before(&self, ordinal: u64) -> Option<i64> {
+        let ring = &self.cohort.ring;
+        if let Some(position) = ring.position_before(ordinal) {
+            return Some(position);
+        }
+        if self.cohort.is_rated() {
+            // Offsets are not in order: the next tells nothing of what was before.
+            return None;
+        }
+        let compact = self.cohort.compact.as_ref();
+        let survivor = compact.and_then(|c| c.range(ordinal, ring.first()).next());
+        let survivor = survivor.map(|(at, e)| (*at, e.offset - 1));
+        let pinned = ring
+            .pinned_from(ordinal)
+            .map(|(at, offset)| (at, offset - 1));
+        let mut marks = ring.marks_from(ordinal);
+        let mark = marks.find(|m| m.kind != Kind::Position && m.ordinal < ring.first());
+        let mark = mark.map(|m| (m.ordinal, m.before));
+        // Whatever is at hand next tells where it begins.
+        let next = [survivor, pinned, mark].into_iter().flatten().min();
+        next.map(|(_, before)| before)
+            .or_else(|| ring.position_before(ring.first()))
+    }
+
+    /// The gap that a mark of lost entries tells of.
+    pub(crate) fn gap_of(&self, mark: &Mark) -> Gap<Rc<str>> {
+        let (reason, span, count) = match mark.kind {
+            Kind::Epoch => (GapReason::Epoch, None, None),
+            Kind::Lost(n) => (
+                GapReason::Retention,
+                Some((mark.before + 1, mark.after)),
+                Some(n),
+            ),
+            _ => (GapReason::Retention, None, None),
+        };
+        Gap {
+            from: span.map(|s| s.0),
+            to: span.map(|s| s.1),
+            count,
+            reason,
+            epoch: Rc::clone(self.epoch_at(mark.ordinal + 1)),
+            offset: mark.after,
+        }
+    }
+}
+
+/// The views of one engine, and their cohorts.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     all: Slab<View>,
+    cohorts: Slab<Cohort>,
     by_text: HashTable<u32>,
+    by_acting: HashMap<(u32, Acting), u32>,
     hasher: DefaultHashBuilder,
     patterns: Vec<u32>,
     matching: HashMap<Box<str>, Box<[u32]>>,
@@ -38,9 +108,13 @@ impl Views {
     /// A new view; it must not be there yet.
     pub(crate) fn insert(&mut self, text: &str, epoch: &Rc<str>) -> u32 {
         self.next_id += 1;
-        let view = View::new(Rc::from(text), self.next_id, Rc::clone(epoch));
+        let index = self.all.vacant_key() as u32;
+        let plain = self
+            .cohorts
+            .insert(Cohort::new(index, Acting::default(), 0)) as u32;
+        let view = View::new(Rc::from(text), self.next_id, Rc::clone(epoch), plain);
         let is_pattern = view.is_pattern;
-        let index = self.all.insert(view) as u32;
+        self.all.insert(view);
         let (all, hasher) = (&self.all, &self.hasher);
         self.by_text
             .insert_unique(hasher.hash_one(text), index, |i| {
@@ -54,9 +128,11 @@ impl Views {
         index
     }
 
-    /// Forgets a view.
+    /// Forgets a view and its plain cohort; it must have no other.
     pub(crate) fn remove(&mut self, index: u32) -> View {
         let view = self.all.remove(index as usize);
+        debug_assert!(view.derived.is_empty());
+        self.cohorts.remove(view.plain as usize);
         let hash = self.hasher.hash_one(&*view.text);
         if let Ok(entry) = self.by_text.find_entry(hash, |i| *i == index) {
             entry.remove();
@@ -67,6 +143,59 @@ impl Views {
             self.matching.clear();
         }
         view
+    }
+
+    /// The cohort of a view that does this; one that nobody was in yet begins with what comes from now on.
+    pub(crate) fn cohort_of(&mut self, view: u32, acting: Acting) -> u32 {
+        if acting == Acting::default() {
+            return self.get(view).plain;
+        }
+        if let Some(found) = self.by_acting.get(&(view, acting)) {
+            return *found;
+        }
+        let position = self.get(view).told;
+        let index = self.cohorts.insert(Cohort::new(view, acting, position)) as u32;
+        self.by_acting.insert((view, acting), index);
+        self.get_mut(view).derived.push(index);
+        index
+    }
+
+    /// Forgets a cohort with an operator that nobody is in any more.
+    pub(crate) fn remove_cohort(&mut self, index: u32) {
+        let cohort = self.cohorts.remove(index as usize);
+        self.by_acting.remove(&(cohort.view, cohort.acting));
+        self.get_mut(cohort.view).derived.retain(|i| *i != index);
+    }
+
+    pub(crate) fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    pub(crate) fn cohort(&self, index: u32) -> &Cohort {
+        &self.cohorts[index as usize]
+    }
+
+    pub(crate) fn cohort_mut(&mut self, index: u32) -> &mut Cohort {
+        &mut self.cohorts[index as usize]
+    }
+
+    /// The cohort at `index`, if there still is one.
+    pub(crate) fn find_cohort(&mut self, index: u32) -> Option<&mut Cohort> {
+        self.cohorts.get_mut(index as usize)
+    }
+
+    /// A cohort with its view.
+    #[inline]
+    pub(crate) fn stand(&self, cohort: u32) -> Stand<'_> {
+        let cohort = &self.cohorts[cohort as usize];
+        Stand {
+            view: &self.all[cohort.view as usize],
+            cohort,
+        }
+    }
+
+    pub(crate) fn cohorts(&self) -> impl Iterator<Item = (u32, &Cohort)> {
+        self.cohorts.iter().map(|(i, c)| (i as u32, c))
     }
 
     /// Gives every view a new number, as on a new link; calls `each` with all of them.

@@ -1,38 +1,38 @@
 //! Whom to write to next.
 //!
-//! A publication marks its view; a pass over the view's active members then visits each that has something to receive, and hands it
+//! A publication marks its cohorts; a pass over a cohort's active members then visits each that has something to receive, and hands it
 //! all it is behind by. What arrives during a pass is taken along by those not yet visited and starts another pass for the rest,
 //! so that batches grow by themselves when the machine is busy. Sessions with control frames go first; those that are catching
 //! up take turns with the passes, so that neither starves the other.
 
 use std::collections::VecDeque;
 
+use crate::cohort::Scan;
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::session::NONE;
-use crate::view::Scan;
 
-/// Visits of one view before the next view with something new gets a turn.
+/// Visits of one cohort before the next with something new gets a turn.
 const TURN: u32 = 256;
 
-/// The queues of sessions and views that wait for a visit.
+/// The queues of sessions and cohorts that wait for a visit.
 #[derive(Debug, Default)]
 pub(crate) struct Visits {
     /// Sessions with control frames.
     first: VecDeque<u32>,
     /// Sessions that take again, or have more than one write holds.
     again: VecDeque<u32>,
-    /// Views with something new.
+    /// Cohorts with something new.
     dirty: VecDeque<u32>,
     /// Whose turn it is between the last two.
     pass_next: bool,
-    /// Visits of the present view in this turn.
+    /// Visits of the present cohort in this turn.
     taken: u32,
 }
 
 impl Engine {
     /// The next session worth a write.
-    pub fn poll_visit(&mut self, _now: Now) -> Option<SessionId> {
+    pub fn poll_visit(&mut self, now: Now) -> Option<SessionId> {
         while let Some(index) = self.visits.first.pop_front() {
             if let Some(id) = self.visit(index) {
                 return Some(id);
@@ -40,9 +40,9 @@ impl Engine {
         }
         self.visits.pass_next = !self.visits.pass_next;
         if self.visits.pass_next {
-            self.next_of_pass().or_else(|| self.next_again())
+            self.next_of_pass(now).or_else(|| self.next_again())
         } else {
-            self.next_again().or_else(|| self.next_of_pass())
+            self.next_again().or_else(|| self.next_of_pass(now))
         }
     }
 
@@ -90,28 +90,28 @@ impl Engine {
         }
     }
 
-    /// Something new stands in a view.
-    pub(crate) fn mark_dirty(&mut self, view: u32) {
-        match &mut self.views.get_mut(view).scan {
+    /// Something new stands in a cohort's ring.
+    pub(crate) fn mark_dirty(&mut self, cohort: u32) {
+        match &mut self.views.cohort_mut(cohort).scan {
             Scan::At { again, .. } => *again = true,
             scan @ Scan::Idle => {
                 *scan = Scan::At {
                     next: 0,
                     again: false,
                 };
-                self.visits.dirty.push_back(view);
+                self.visits.dirty.push_back(cohort);
             }
         }
     }
 
-    fn next_of_pass(&mut self) -> Option<SessionId> {
-        while let Some(view) = self.visits.dirty.front().copied() {
+    fn next_of_pass(&mut self, now: Now) -> Option<SessionId> {
+        while let Some(cohort) = self.visits.dirty.front().copied() {
             if self.visits.taken >= TURN {
                 self.visits.dirty.rotate_left(1);
                 self.visits.taken = 0;
                 continue;
             }
-            if let Some(session) = self.advance_pass(view) {
+            if let Some(session) = self.advance_pass(now, cohort) {
                 self.visits.taken += 1;
                 return Some(self.session_id(session));
             }
@@ -122,43 +122,61 @@ impl Engine {
     }
 
     /// The session of the next active member that has something to receive; nothing: the pass is over.
-    fn advance_pass(&mut self, view_index: u32) -> Option<u32> {
+    fn advance_pass(&mut self, now: Now, cohort_index: u32) -> Option<u32> {
         loop {
-            let view = self.views.find_by_index(view_index)?;
-            let Scan::At { next, again } = view.scan else {
+            let cohort = self.views.find_cohort(cohort_index)?;
+            let Scan::At { next, again } = cohort.scan else {
                 return None;
             };
-            let Some(subscription_index) = view.active(next) else {
+            let Some(subscription_index) = cohort.active(next) else {
                 if !again {
-                    view.scan = Scan::Idle;
+                    cohort.scan = Scan::Idle;
                     return None;
                 }
-                view.scan = Scan::At {
+                cohort.scan = Scan::At {
                     next: 0,
                     again: false,
                 };
                 continue;
             };
             let subscription = &self.subscriptions[subscription_index as usize];
-            if subscription.is_ready || subscription.cursor == view.ring.head() {
-                view.scan = Scan::At {
+            if subscription.is_ready || subscription.cursor == cohort.ring.head() {
+                cohort.scan = Scan::At {
                     next: next + 1,
                     again,
                 };
                 continue;
             }
             let session = subscription.session;
+            if subscription.credit == 0 {
+                // It comes back with credit. Another member stands at `next` now.
+                self.next_step(now, subscription_index);
+                self.keep_going(cohort_index, next, subscription_index);
+                continue;
+            }
             self.make_ready(subscription_index);
             if self.sessions[session as usize].blocked {
                 // Its socket refused: it comes back when the socket takes again. Another member stands at `next` now.
-                self.park(subscription_index);
+                self.park(now, subscription_index);
                 continue;
             }
-            self.views.get_mut(view_index).scan = Scan::At {
+            self.views.cohort_mut(cohort_index).scan = Scan::At {
                 next: next + 1,
                 again,
             };
             return Some(session);
+        }
+    }
+
+    /// A pass goes on behind a member that could not be visited, if that still stands there.
+    fn keep_going(&mut self, cohort: u32, next: u32, subscription: u32) {
+        let Some(cohort) = self.views.find_cohort(cohort) else {
+            return;
+        };
+        if cohort.active(next) == Some(subscription)
+            && let Scan::At { next, .. } = &mut cohort.scan
+        {
+            *next += 1;
         }
     }
 

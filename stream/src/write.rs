@@ -8,13 +8,14 @@
 
 use std::rc::Rc;
 
+use crate::backlog::{Part, Window};
 use crate::config::{CloseHow, Now, SessionId};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
-use crate::plan::{Item, Plan, What};
+use crate::plan::{Item, Place, Plan, What};
 use crate::ring::Kind;
 use crate::session::{Control, Heartbeat, NONE, Partial, Rest};
-use crate::subscription::Stage;
+use crate::subscription::{Met, Stage};
 
 impl Engine {
     /// The kernel took `bytes` of what was lent; `blocked`: it would take no more.
@@ -22,6 +23,7 @@ impl Engine {
         let Some(index) = self.session_index(session) else {
             return;
         };
+        self.now = now;
         let mut plan = std::mem::take(&mut self.plan);
         let planned = plan.pieces.iter().map(|p| p.bytes().len()).sum::<usize>();
         let over = self.carry_out(now, index, &plan, bytes);
@@ -34,7 +36,10 @@ impl Engine {
         if bytes > 0 {
             self.sessions[index as usize].blocked_ns = 0;
         }
-        self.rotate(index, touched);
+        self.rotate(now, index, touched);
+        if self.session_index(session).is_none() {
+            return;
+        }
         if blocked || bytes < planned {
             self.block(now, index);
         } else {
@@ -60,6 +65,7 @@ impl Engine {
                 lifted = NONE;
             }
             if bytes < length {
+                self.partials.keep(&piece.frame);
                 self.sessions[session as usize].partial = Some(Partial {
                     frame: Rc::clone(&piece.frame),
                     done: piece.done + bytes as u32,
@@ -68,7 +74,6 @@ impl Engine {
                 break;
             }
             bytes -= length;
-            self.sessions[session as usize].partial = None;
             if self.complete(now, session, rest, piece.frame.len()) {
                 return true;
             }
@@ -82,7 +87,7 @@ impl Engine {
         if index != NONE {
             let subscription = &mut self.subscriptions[index as usize];
             if subscription.stage == Stage::Ring {
-                lift(subscription, self.views.get_mut(subscription.view));
+                lift(subscription, self.views.cohort_mut(subscription.cohort));
             }
         }
     }
@@ -92,9 +97,9 @@ impl Engine {
         if index != NONE {
             let subscription = &mut self.subscriptions[index as usize];
             if subscription.stage == Stage::Ring {
-                let view = self.views.get_mut(subscription.view);
-                place(subscription, view);
-                self.stats.ring_bytes -= view.trim();
+                let cohort = subscription.cohort;
+                place(subscription, self.views.cohort_mut(cohort));
+                self.trim(cohort);
             }
         }
     }
@@ -105,45 +110,30 @@ impl Engine {
         if item.subscription == NONE {
             return self.begin_control(session, item.what);
         }
-        let key = self.key(item.subscription);
-        let subscription = &mut self.subscriptions[item.subscription as usize];
-        let view = self.views.get(subscription.view);
         match item.what {
-            What::Message => {
-                self.stats.conflated += subscription.skip_to(view, item.at);
-                subscription.cursor = item.at + 1;
+            What::Messages => {
+                self.move_to(item, u64::from(item.count));
+                let key = self.key(item.subscription);
+                let subscription = &mut self.subscriptions[item.subscription as usize];
                 subscription.last = item.offset;
-                subscription.begin_frame();
+                subscription.begin_frame(item.count);
                 return Rest::Message {
                     subscription: key,
                     mono_ns: item.mono_ns,
+                    count: item.count,
                 };
             }
-            What::Past => {
-                subscription.last = item.offset;
-                subscription.begin_frame();
-                if let Some(history) = subscription.history_mut() {
-                    history.index += 1;
-                }
-                return Rest::Message {
-                    subscription: key,
-                    mono_ns: item.mono_ns,
-                };
-            }
-            What::Mark => {
-                self.stats.conflated += subscription.skip_to(view, item.at);
-                if let Some(mark) = view.ring.mark_from(item.at) {
-                    subscription.cross(mark);
-                    if let Kind::Lost(n) = mark.kind {
-                        self.stats.lost_retention += n;
-                    }
-                }
-            }
+            What::Mark => self.begin_mark(item),
             What::Gap => {
+                let subscription = &mut self.subscriptions[item.subscription as usize];
                 subscription.extra().gaps.pop_front();
                 subscription.tidy();
             }
             What::Mode(mode) => {
+                let subscription = &mut self.subscriptions[item.subscription as usize];
+                if subscription.mode != mode {
+                    subscription.switched_ns = self.now.mono_ns;
+                }
                 subscription.announce = false;
                 Self::set_mode(&mut self.stats, subscription, mode);
             }
@@ -153,10 +143,109 @@ impl Engine {
         Rest::Other
     }
 
+    /// Moves the cursor behind what an item hands over, of which there are `delivered` publications.
+    #[inline]
+    fn move_to(&mut self, item: &Item, delivered: u64) {
+        let index = item.subscription;
+        match item.place {
+            Place::Ring => {
+                if self.subscriptions[index as usize].extra.is_some() {
+                    self.finish_parts(index, None);
+                }
+                let subscription = &mut self.subscriptions[index as usize];
+                let stand = self.views.stand(subscription.cohort);
+                self.stats.conflated += subscription.advance(&stand, item.at + 1, delivered);
+            }
+            Place::Part(number) => {
+                self.finish_parts(index, Some(number));
+                self.move_part(index, item.at + 1, delivered);
+            }
+            Place::Past => {
+                if let Some(history) = self.subscriptions[index as usize].history_mut() {
+                    history.index = item.at as u32 + 1;
+                }
+            }
+        }
+    }
+
+    fn move_part(&mut self, index: u32, to: u64, delivered: u64) {
+        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        match backlog.front_mut() {
+            Some(Part::Window(window)) => {
+                let window = *window;
+                self.conflate_window(index, window, to, delivered);
+                self.move_window(index, to);
+            }
+            Some(Part::Held { index, .. }) => *index = to as u32,
+            Some(Part::Gap(_)) | None => {}
+        }
+    }
+
+    /// Parts before the one of that number, or all of them, are through: what is left of them was superseded.
+    fn finish_parts(&mut self, index: u32, before: Option<u32>) {
+        while let Some(backlog) = self.subscriptions[index as usize].backlog() {
+            if before == Some(backlog.first()) {
+                return;
+            }
+            if let Some(Part::Window(window)) = backlog.front() {
+                let window = *window;
+                self.conflate_window(index, window, window.until, 0);
+            }
+            self.pop_part(index);
+        }
+    }
+
+    fn begin_mark(&mut self, item: &Item) {
+        let index = item.subscription;
+        if let Place::Part(number) = item.place {
+            self.finish_parts(index, Some(number));
+            self.begin_mark_in_window(index, item.at);
+            return;
+        }
+        if self.subscriptions[index as usize].extra.is_some() {
+            self.finish_parts(index, None);
+        }
+        let subscription = &mut self.subscriptions[index as usize];
+        let stand = self.views.stand(subscription.cohort);
+        self.stats.conflated += subscription.advance(&stand, item.at, 0);
+        if let Some(mark) = stand.cohort.ring.mark_from(item.at) {
+            subscription.cross(mark, 0);
+            if let Kind::Lost(n) = mark.kind {
+                self.stats.lost_retention += n;
+            }
+        }
+    }
+
+    fn begin_mark_in_window(&mut self, index: u32, at: u64) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let Some(Part::Window(window)) = subscription.backlog().and_then(|b| b.front()) else {
+            return;
+        };
+        let window = *window;
+        self.conflate_window(index, window, at, 0);
+        let mark = self.views.cohort(window.cohort).ring.mark_from(at).cloned();
+        self.move_window(index, at + 1);
+        if let Some(mark) = mark {
+            let rest = Window {
+                cursor: at + 1,
+                ..window
+            };
+            let left = self.subscriptions[index as usize].rest_after(&self.views, rest);
+            self.subscriptions[index as usize].meet(&mark, Met::Backlog, left);
+            if let Kind::Lost(n) = mark.kind {
+                self.stats.lost_retention += n;
+            }
+        }
+    }
+
     fn begin_control(&mut self, session: u32, what: What) -> Rest {
         let session = &mut self.sessions[session as usize];
         if what == What::Rest {
-            return session.partial.take().map_or(Rest::Other, |p| p.rest);
+            let Some(partial) = session.partial.take() else {
+                return Rest::Other;
+            };
+            self.partials.drop(&partial.frame);
+            return partial.rest;
         }
         let Some(control) = session.control.pop_front() else {
             return Rest::Other;
@@ -173,6 +262,7 @@ impl Engine {
             }
             Control::Unsubscribed { subscription, .. } => {
                 if let Some(index) = self.subscription_index(subscription) {
+                    self.stats.delivered += self.flushed(index);
                     self.remove_subscription(index);
                 }
                 Rest::Other
@@ -188,15 +278,16 @@ impl Engine {
             Rest::Message {
                 subscription,
                 mono_ns,
+                count,
             } => {
                 if let Some(index) = self.subscription_index(subscription) {
-                    self.subscriptions[index as usize].under_way = false;
+                    self.subscriptions[index as usize].under_way = 0;
                 }
-                self.stats.delivered += 1;
+                self.stats.delivered += u64::from(count);
                 self.stats.delivered_bytes += bytes as u64;
                 self.stats
                     .delivery
-                    .record(now.mono_ns.saturating_sub(mono_ns));
+                    .record(now.mono_ns.saturating_sub(mono_ns), count);
             }
             Rest::Ping => {
                 self.sessions[session as usize].heartbeat = Heartbeat::Sent(now.mono_ns);

@@ -388,32 +388,6 @@ fn a_deep_subscription_does_not_starve_the_others_of_its_session() {
 }
 
 #[test]
-fn settings_that_are_not_there_yet_are_refused_by_name_and_change_nothing() {
-    let mut bench = Bench::new();
-    let id = bench.open();
-    for (setting, field) in [
-        (r#""rate":{"mode":"sample","ms":100}"#, "rate"),
-        (r#""batch":{"ms":50}"#, "batch"),
-        (r#""credit":1"#, "credit"),
-        (r#""bound":{"age_ms":1000}"#, "bound.age_ms"),
-        (r#""overflow":"spill""#, "overflow"),
-        (r#""overflow":"drop_newest""#, "overflow"),
-    ] {
-        bench.say(
-            id,
-            &format!(r#"{{"op":"subscribe","id":1,"topic":"t",{setting}}}"#),
-        );
-        let answer = &bench.take(id)[0];
-        assert_eq!(
-            (&answer["code"], &answer["field"]),
-            (&"bad_field".into(), &field.into()),
-            "{answer}"
-        );
-    }
-    assert_eq!(bench.engine.stats().subscriptions, 0);
-}
-
-#[test]
 fn an_unsubscribe_before_the_hub_has_answered_is_carried_out_after_it() {
     let mut bench = Bench::new();
     let id = bench.open();

@@ -79,18 +79,51 @@ pub fn batch<'a>(
     topic: &str,
     items: impl IntoIterator<Item = (MsgView<'a>, Place)>,
 ) {
-    put(out, r#"{"op":"batch","topic":""#);
-    put(out, topic);
-    put(out, r#"","items":["#);
+    batch_begin(out, topic);
     for (index, (view, place)) in items.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        out.push(b'{');
-        item(out, &view, place);
-        out.push(b'}');
+        batch_item(out, &view, place);
     }
-    put(out, "]}");
+    put(out, BATCH_END);
+}
+
+/// What stands before the items of a `batch`.
+pub fn batch_begin(out: &mut Vec<u8>, topic: &str) {
+    put(out, r#"{"op":"batch","topic":""#);
+    put(out, topic);
+    put(out, r#"","items":["#);
+}
+
+/// One item of a `batch`; commas stand between them.
+pub fn batch_item(out: &mut Vec<u8>, view: &MsgView<'_>, place: Place) {
+    out.push(b'{');
+    item(out, view, place);
+    out.push(b'}');
+}
+
+/// Bytes of a `batch` around its items.
+pub const fn batch_len(topic: &str) -> usize {
+    r#"{"op":"batch","topic":"","items":["#.len() + topic.len() + BATCH_END.len()
+}
+
+/// What stands after the items of a `batch`.
+pub const BATCH_END: &str = "]}";
+
+/// The fields of the message in a whole `msg` frame, from `"topic"` on: what an item of a `batch` has between its braces.
+/// `sub` is the pattern the frame was written for.
+pub fn msg_fields<'a>(frame: &'a [u8], sub: Option<&str>) -> &'a [u8] {
+    let header = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    let sub = sub.map_or(0, |s| r#""sub":"","#.len() + s.len());
+    let begin = header + r#"{"op":"msg","#.len() + sub;
+    frame
+        .get(begin..frame.len().saturating_sub(1))
+        .unwrap_or_default()
 }
 
 /// The fields of a message from `topic` on.

@@ -155,14 +155,18 @@ impl Hub {
                     start,
                     budget_bytes: _,
                 } => {
-                    let not_before = match &start {
-                        Start::After { epoch, offset, .. }
-                            if *epoch == self.epoch && *offset <= self.head() =>
-                        {
-                            *offset
+                    let mut start = start;
+                    let mut not_before = 0;
+                    if let Start::After { epoch, offset, .. } = &mut start
+                        && *epoch == self.epoch
+                    {
+                        if *offset <= self.head() {
+                            not_before = *offset;
+                        } else {
+                            // Not reached when it was asked for: it stays a position that never was.
+                            epoch.clear();
                         }
-                        _ => 0,
-                    };
+                    }
                     self.placed
                         .push_back((not_before, Placed::Read(request, view, start)));
                 }

@@ -1,0 +1,92 @@
+//! What a subscription has yet to receive before it comes to its ring: what was pending when it went on to another cohort.
+//!
+//! Owns a short queue of parts: a pinned window of the ring it left, what that ring's operator held, and gaps in their place. It
+//! copies no entry but what an operator held. Driven by the engine; moves no cursor of a ring.
+//!
+//! Laws: no part is without anything to hand over; every window is pinned, from its cursor to its end, and registered with its cohort.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::history::Slice;
+use crate::subscription::PendingGap;
+
+/// Parts that wait at most: a client that changes its settings over and over while it reads nothing is refused.
+pub(crate) const PARTS_MAX: usize = 32;
+
+/// A part of the ring of a cohort that was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) cohort: u32,
+    pub(crate) cursor: u64,
+    pub(crate) until: u64,
+    /// Entries of the source before this one are not the subscription's.
+    pub(crate) since: u64,
+    /// What a newer entry of its key supersedes is skipped while behind.
+    pub(crate) conflates: bool,
+}
+
+/// One part.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Window(Window),
+    Held {
+        slice: Rc<Slice>,
+        index: u32,
+        rated: bool,
+    },
+    Gap(PendingGap),
+}
+
+/// What comes before the ring, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    parts: VecDeque<Part>,
+    /// Number of the first part.
+    first: u32,
+}
+
+impl Backlog {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    pub(crate) fn push(&mut self, part: Part) {
+        self.parts.push_back(part);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Part> {
+        self.first = self.first.wrapping_add(1);
+        let part = self.parts.pop_front();
+        if self.parts.is_empty() {
+            self.parts = VecDeque::new();
+        }
+        part
+    }
+
+    /// Number of the part that is next.
+    pub(crate) fn first(&self) -> u32 {
+        self.first
+    }
+
+    pub(crate) fn front(&self) -> Option<&Part> {
+        self.parts.front()
+    }
+
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Part> {
+        self.parts.front_mut()
+    }
+
+    /// The part of that number.
+    pub(crate) fn part(&self, number: u32) -> Option<&Part> {
+        self.parts.get(number.wrapping_sub(self.first) as usize)
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        self.parts.iter()
+    }
+}

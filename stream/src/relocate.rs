@@ -1,0 +1,355 @@
+//! How a subscription goes from one cohort to another: when its rate begins or ceases to act, and when its settings change.
+//!
+//! What is pending stays ahead of what comes: a pinned window of the ring it leaves, then what that ring's operator holds of its
+//! own, then the ring it goes to, from its head on. Owns that move and the windows it leaves behind.
+//!
+//! Laws: no publication is passed over or comes twice; `published` goes on from where it was; a window is registered with its cohort
+//! exactly as long as it is in a backlog.
+
+use std::rc::Rc;
+
+use pubsub_wire::value::{GapReason, Mode, Overflow};
+
+use crate::backlog::{PARTS_MAX, Part, Window};
+use crate::cursor::{lift, place};
+use crate::engine::Engine;
+use crate::history::Slice;
+use crate::ring::{Hold, Kind};
+use crate::subscription::{Joined, Lost, Stage};
+
+impl Engine {
+    /// Brings a subscription to the cohort that does what is to be done with its messages now.
+    pub(crate) fn relocate(&mut self, index: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.terms.is_none() && subscription.joined.is_none() {
+            return;
+        }
+        if subscription.stage != Stage::Ring || subscription.leaving {
+            return;
+        }
+        let acting = subscription.acting();
+        if acting == self.views.cohort(subscription.cohort).acting || !self.may_depart(index) {
+            return;
+        }
+        let published = self.depart(index);
+        let view = self.subscriptions[index as usize].view;
+        let cohort = self.views.cohort_of(view, acting);
+        self.join(index, cohort, published);
+    }
+
+    /// Whether its pending part can be put into its backlog now; if not, it will be when that has become shorter.
+    pub(crate) fn may_depart(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.draining().is_some() {
+            return false;
+        }
+        let parts = subscription.backlog().map_or(0, |b| b.len());
+        let ring = &self.views.cohort(subscription.cohort).ring;
+        // What a mark in a hole tells cannot be told before the window is through.
+        let told = |from: u64| ring.marks_from(from).all(|m| m.kind == Kind::Position);
+        parts + 3 <= PARTS_MAX && subscription.hole().is_none_or(|h| told(h.from))
+    }
+
+    /// Puts all that is pending into the backlog and leaves the cohort. Returns what was published for it so far.
+    pub(crate) fn depart(&mut self, index: u32) -> u64 {
+        let counts = self.subscriptions[index as usize].counts(&self.views);
+        let subscription = &mut self.subscriptions[index as usize];
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        lift(subscription, cohort);
+        if counts.filtered > 0 {
+            subscription.lost.get_or_insert_default().filtered = counts.filtered;
+        }
+        self.leave_window(index);
+        self.leave_held(index);
+        let waiting = self.subscriptions[index as usize].backlog_messages(&self.views);
+        let subscription = &self.subscriptions[index as usize];
+        let resolved = counts.published - counts.pending;
+        let published = resolved + waiting + subscription.in_flight();
+        self.leave_cohort(index);
+        published
+    }
+
+    /// What stands in the ring for it becomes a window of its backlog; a hole behind it a gap.
+    fn leave_window(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let stand = self.views.stand(subscription.cohort);
+        let head = stand.cohort.ring.head();
+        let hole = subscription.hole();
+        let window = Window {
+            cohort: subscription.cohort,
+            cursor: subscription.cursor,
+            until: hole.map_or(head, |h| h.from),
+            since: subscription.since(),
+            conflates: subscription.overflow == Overflow::Conflate,
+        };
+        let gap = hole.and_then(|hole| {
+            let (last, gaps) = (
+                subscription.last,
+                std::mem::take(&mut subscription.extra().gaps),
+            );
+            subscription.last = stand.position_before(hole.from).unwrap_or(last).max(last);
+            subscription.cursor = hole.from;
+            let lost = subscription.lose(&stand, head, GapReason::DropNewest);
+            self.stats.lost_drop_newest += lost;
+            subscription.last = last;
+            std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
+        });
+        subscription.cursor = head;
+        if window.cursor < window.until {
+            self.enter_window(&window);
+            self.subscriptions[index as usize]
+                .extra()
+                .backlog
+                .push(Part::Window(window));
+        }
+        let extra = self.subscriptions[index as usize].extra();
+        if let Some(gap) = gap {
+            extra.backlog.push(Part::Gap(gap));
+        }
+        if let Some(hole) = extra.hole.take() {
+            self.views
+                .cohort_mut(window.cohort)
+                .ring
+                .unpin(hole.pinned, hole.from);
+        }
+    }
+
+    /// What its operator holds of its own becomes a part of its backlog.
+    fn leave_held(&mut self, index: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        let Some(since) = subscription.joined.as_ref().map(|j| j.since) else {
+            return;
+        };
+        let cohort = subscription.cohort;
+        let rated = self.views.cohort(cohort).is_rated();
+        let held = self.held_since(cohort, since);
+        if !held.is_empty() {
+            let slice = Rc::new(Slice::new(held, self.reads.bytes()));
+            let part = Part::Held {
+                slice,
+                index: 0,
+                rated,
+            };
+            self.subscriptions[index as usize]
+                .extra()
+                .backlog
+                .push(part);
+        }
+    }
+
+    /// Is no member of its cohort any more. Its cursor must be lifted.
+    pub(crate) fn leave_cohort(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        debug_assert!(!subscription.holds);
+        subscription.joined = None;
+        let (cohort, member) = (subscription.cohort, subscription.member);
+        let overflow = subscription.overflow;
+        self.remove_bounds(index);
+        let subscriptions = &mut self.subscriptions;
+        let record = self.views.cohort_mut(cohort);
+        record.remove(member, |who, at| {
+            // The one that leaves is moved too, and may be gone from the slab already.
+            if let Some(other) = subscriptions.get_mut(who as usize) {
+                other.member = at;
+            }
+        });
+        if overflow == Overflow::Conflate {
+            record.remove_conflater();
+        }
+        self.forget_if_empty(cohort);
+    }
+
+    /// Becomes a member of a cohort, from its head on.
+    pub(crate) fn join(&mut self, index: u32, cohort: u32, published: u64) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let record = self.views.cohort_mut(cohort);
+        subscription.cohort = cohort;
+        let (messages, bytes) = (subscription.bound_messages, subscription.bound_bytes);
+        subscription.member = record.add(index, messages, bytes);
+        if subscription.overflow == Overflow::Conflate {
+            record.add_conflater();
+        }
+        subscription.cursor = record.ring.head();
+        let gauge = record
+            .operator
+            .as_ref()
+            .map_or(subscription.cursor, |o| o.seen);
+        subscription.joined = record.operator.as_ref().map(|operator| {
+            Box::new(Joined {
+                since: operator.seen + 1,
+                filtered: operator.filtered,
+                older: operator.held(),
+                passed: 0,
+            })
+        });
+        subscription.start = gauge.wrapping_sub(published);
+        place(subscription, record);
+    }
+
+    fn enter_window(&mut self, window: &Window) {
+        let cohort = self.views.cohort_mut(window.cohort);
+        cohort.ring.pin(window.cursor, window.until);
+        cohort.windows += 1;
+        if window.conflates {
+            cohort.add_conflater();
+        }
+        hold_window(cohort, window);
+    }
+
+    /// The first window of its backlog begins at `to` from now on.
+    pub(crate) fn move_window(&mut self, index: u32, to: u64) {
+        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let Some(Part::Window(window)) = backlog.front_mut() else {
+            return;
+        };
+        let cohort = self.views.cohort_mut(window.cohort);
+        release_window(cohort, window);
+        cohort.ring.unpin(window.cursor, to);
+        window.cursor = to;
+        hold_window(cohort, window);
+        let cohort = window.cohort;
+        self.trim(cohort);
+    }
+
+    /// The first part of its backlog is through, or given up.
+    pub(crate) fn pop_part(&mut self, index: u32) {
+        let part = self.subscriptions[index as usize].extra().backlog.pop();
+        if let Some(Part::Window(window)) = part {
+            let cohort = self.views.cohort_mut(window.cohort);
+            release_window(cohort, &window);
+            cohort.ring.unpin(window.cursor, window.until);
+            cohort.windows -= 1;
+            if window.conflates {
+                cohort.remove_conflater();
+            }
+            self.forget_if_empty(window.cohort);
+        }
+    }
+
+    /// Nobody needs a derived log any more.
+    fn forget_if_empty(&mut self, index: u32) {
+        self.trim(index);
+        let cohort = self.views.cohort(index);
+        if cohort.is_empty() && !cohort.is_plain() {
+            // Its operator's holdings go with it.
+            let held = cohort.operator.as_ref().map_or(0, |o| o.held_bytes());
+            self.stats.ring_bytes -= cohort.ring.bytes() + held;
+            self.views.remove_cohort(index);
+        }
+    }
+
+    /// Brings to the front of the backlog what is to be handed over: gaps in their place are queued, what is through leaves.
+    pub(crate) fn tidy_backlog(&mut self, index: u32) {
+        if self.subscriptions[index as usize].extra.is_none() {
+            return;
+        }
+        loop {
+            let subscription = &self.subscriptions[index as usize];
+            let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
+                break;
+            };
+            let through = match front {
+                Part::Gap(_) => {
+                    if subscription.under_way > 0 {
+                        return;
+                    }
+                    self.tell_gap(index);
+                    continue;
+                }
+                Part::Held { slice, index, .. } => *index as usize >= slice.entries.len(),
+                Part::Window(window) => self.clear_window(index, *window),
+            };
+            if !through {
+                return;
+            }
+            self.pop_part(index);
+        }
+        self.subscriptions[index as usize].tidy();
+    }
+
+    fn tell_gap(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        if let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() {
+            let position = gap.offset;
+            // Its range begins after the last that was handed over, or announced.
+            let from = gap.from.map(|from| from.max(subscription.last + 1));
+            subscription.announce_gap(crate::subscription::PendingGap { from, ..gap });
+            subscription.last = subscription.last.max(position);
+        }
+    }
+
+    /// Passes over what is not to be handed over at the beginning of a window. Whether nothing is left of it.
+    fn clear_window(&mut self, index: u32, window: Window) -> bool {
+        let cohort = self.views.cohort(window.cohort);
+        let behind = self.subscriptions[index as usize].mode == Mode::Behind;
+        let conflates = window.conflates && behind;
+        let gone = if conflates {
+            cohort.compact.as_ref().map_or(0, |c| c.horizon())
+        } else {
+            cohort.ring.available(window.cursor)
+        };
+        let gone = gone.min(window.until);
+        if window.cursor < gone {
+            let subscription = &mut self.subscriptions[index as usize];
+            let lost = subscription.lose_window(&self.views, window, gone, GapReason::Memory);
+            self.stats.lost_memory += lost;
+            self.move_window(index, gone);
+            return gone == window.until;
+        }
+        let next = self.next_in_window(&window, window.cursor, conflates);
+        let to = next.map_or(window.until, |step| step.at);
+        if conflates && to > window.cursor {
+            self.conflate_window(index, window, to, 0);
+            let stand = self.views.stand(window.cohort);
+            self.subscriptions[index as usize].pass_position(&stand, to);
+        }
+        if to > window.cursor && (conflates || window.since > 0) {
+            self.move_window(index, to);
+        }
+        to >= window.until
+    }
+
+    /// What a window passes over up to `to`, but for `delivered` of it, was superseded.
+    pub(crate) fn conflate_window(&mut self, index: u32, window: Window, to: u64, delivered: u64) {
+        let ring = &self.views.cohort(window.cohort).ring;
+        let own = crate::subscription::publications(ring, window.cursor, to, window.since);
+        self.subscriptions[index as usize].conflated += own - delivered;
+        self.stats.conflated += own - delivered;
+    }
+
+    /// Gives up all of its backlog: it reads it elsewhere, or leaves.
+    pub(crate) fn drop_backlog(&mut self, index: u32) {
+        while self.subscriptions[index as usize].backlog().is_some() {
+            self.pop_part(index);
+        }
+        let subscription = &mut self.subscriptions[index as usize];
+        if let Some(hole) = subscription.extra.as_mut().and_then(|e| e.hole.take()) {
+            self.views
+                .cohort_mut(subscription.cohort)
+                .ring
+                .unpin(hole.pinned, hole.from);
+        }
+        self.subscriptions[index as usize].tidy();
+    }
+
+    /// Counts of loss by its reason.
+    pub(crate) fn count_lost(&mut self, reason: GapReason, n: u64) {
+        let mut lost = Lost::default();
+        *lost.of(reason) = n;
+        self.stats.add_lost(&lost);
+    }
+}
+
+fn hold_window(cohort: &mut crate::cohort::Cohort, window: &Window) {
+    cohort.ring.hold(window.cursor, Hold::Parked);
+    if let (true, Some(compact)) = (window.conflates, &mut cohort.compact) {
+        compact.wait_at(window.cursor);
+    }
+}
+
+fn release_window(cohort: &mut crate::cohort::Cohort, window: &Window) {
+    cohort.ring.release(window.cursor, Hold::Parked);
+    if let (true, Some(compact)) = (window.conflates, &mut cohort.compact) {
+        compact.leave(window.cursor);
+    }
+}

@@ -1,0 +1,155 @@
+//! How a subscription leaves the ring for the log, reads on there, and comes back.
+//!
+//! Owns the transitions between reading slices and standing in the plain cohort's ring. Live and replay are decided in one turn, so
+//! that there is neither a hole nor a duplicate.
+
+use pubsub_wire::value::Mode;
+
+use crate::config::Now;
+use crate::cursor::{lift, place};
+use crate::engine::Engine;
+use crate::history::{History, Step};
+use crate::subscription::Stage;
+
+impl Engine {
+    /// A reader of history whose socket refuses gives its slice back when memory for slices is short.
+    pub(crate) fn put_back(&mut self, index: u32) {
+        if !self.reads.is_short() {
+            return;
+        }
+        let subscription = &mut self.subscriptions[index as usize];
+        let last = subscription.last;
+        let ring = &self.views.cohort(subscription.cohort).ring;
+        // What is left of a former epoch cannot be asked for again.
+        let meets_epoch = ring.meets_epoch(subscription.cursor);
+        let Some(history) = subscription
+            .history_mut()
+            .filter(|h| h.step == Step::Reading && h.pending() > 0 && !(h.joined && meets_epoch))
+        else {
+            return;
+        };
+        history.put_back(last);
+        history.step = Step::Queued;
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        lift(subscription, cohort);
+        self.reads.queue(self.key(index));
+    }
+
+    /// The ring has moved past a subscription in `replay`: it reads on from the log.
+    pub(crate) fn back_to_history(&mut self, index: u32) {
+        let key = self.key(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        lift(subscription, self.views.cohort_mut(subscription.cohort));
+        subscription.lose_epochs(&self.views.stand(subscription.cohort));
+        let mut history = History::new(subscription.last, false);
+        history.published = subscription.cursor.wrapping_sub(subscription.start);
+        history.step = Step::Queued;
+        subscription.extra().history = Some(history);
+        subscription.stage = Stage::History;
+        self.reads.queue(key);
+    }
+
+    /// The bound is reached and nothing is to be lost: what is pending stays in the log, and is read from there.
+    pub(crate) fn spill(&mut self, now: Now, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        Self::set_mode(&mut self.stats, subscription, Mode::Replay);
+        subscription.announce = true;
+        subscription.switched_ns = now.mono_ns;
+        let is_plain = self.views.cohort(subscription.cohort).is_plain();
+        if is_plain && subscription.backlog().is_none() {
+            if subscription.cursor < self.views.cohort(subscription.cohort).ring.first() {
+                self.back_to_history(index);
+            }
+            return;
+        }
+        let counts = subscription.counts(&self.views);
+        lift(subscription, self.views.cohort_mut(subscription.cohort));
+        if counts.filtered > 0 {
+            subscription.lost.get_or_insert_default().filtered = counts.filtered;
+        }
+        let published = counts.published - (counts.pending - subscription.in_flight());
+        self.drop_backlog(index);
+        self.leave_cohort(index);
+        let plain = self
+            .views
+            .get(self.subscriptions[index as usize].view)
+            .plain;
+        self.join(index, plain, published);
+        let key = self.key(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        lift(subscription, self.views.cohort_mut(plain));
+        let mut history = History::new(subscription.last, false);
+        history.published = published;
+        history.step = Step::Queued;
+        subscription.extra().history = Some(history);
+        subscription.stage = Stage::History;
+        self.reads.queue(key);
+    }
+
+    /// A reader of history goes on in the ring, at its present head, once it is through with its slice.
+    pub(crate) fn join_at_head(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        let Some(history) = subscription.history_mut() else {
+            return;
+        };
+        history.step = Step::Reading;
+        if !std::mem::replace(&mut history.joined, true) {
+            lift(subscription, cohort);
+            subscription.cursor = cohort.ring.head();
+            place(subscription, cohort);
+        }
+    }
+
+    /// Where a slice is through, its reader goes on in the ring, or asks for the next.
+    pub(crate) fn advance_history(&mut self, index: u32) {
+        let key = self.key(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.stage != Stage::History || subscription.leaving {
+            return;
+        }
+        let Some(history) = subscription.history_mut() else {
+            return;
+        };
+        if history.step != Step::Reading || history.pending() > 0 {
+            return;
+        }
+        let (joined, published, after) = (history.joined, history.published, history.after);
+        let compacted = history.compacted;
+        let watched = self.views.get(subscription.view).watched;
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        let ordinal = match (joined, compacted) {
+            (true, _) => Some(subscription.cursor).filter(|c| *c >= cohort.ring.first()),
+            // The ring holds every entry after its base, not only the newest of each key.
+            (false, true) => None,
+            (false, false) => cohort.ring.ordinal_after(after).filter(|_| watched),
+        };
+        lift(subscription, cohort);
+        if let Some(ordinal) = ordinal {
+            subscription.extra().history = None;
+            subscription.tidy();
+            subscription.stage = Stage::Ring;
+            subscription.cursor = ordinal;
+            subscription.start = ordinal.wrapping_sub(published);
+            subscription.last = subscription.last.max(after);
+            place(subscription, cohort);
+            return;
+        }
+        let begins_anew = joined && cohort.ring.meets_epoch(subscription.cursor);
+        let mut history = History::new(after, compacted);
+        history.published = published;
+        if begins_anew {
+            subscription.lose_epochs(&self.views.stand(subscription.cohort));
+            history = History::new(subscription.last, false);
+        } else {
+            history.step = Step::Queued;
+        }
+        subscription.extra().history = Some(history);
+        if begins_anew {
+            // It may find its new place in the ring.
+            self.advance_history(index);
+        } else {
+            self.reads.queue(key);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The settings of a subscription: what it named, what the node has for what it didn't, and what the node allows.
+
+use pubsub_wire::command::Subscribe;
+use pubsub_wire::topic::{is_pattern, matches};
+use pubsub_wire::value::{Batch, Bound, From, Overflow, Rate, RateMode, Settings};
+
+use crate::config::Defaults;
+use crate::engine::Engine;
+use crate::subscription::UNLIMITED;
+
+/// Bound of a subscription where neither it nor the node names another.
+const DEFAULT_BOUND: Bound = Bound {
+    messages: Some(1024),
+    bytes: Some(1 << 20),
+    age_ms: Some(30_000),
+};
+
+impl Engine {
+    /// What a subscription will have that asks for this.
+    pub(crate) fn settings_of(&self, wanted: &Subscribe) -> Settings {
+        let text = &wanted.topic;
+        let rate = wanted.rate.or_else(|| self.default_rate(text));
+        Settings {
+            from: wanted.from.clone().unwrap_or(From::Live),
+            rate: rate.filter(|r| r.mode != RateMode::All),
+            batch: wanted.batch.or_else(|| self.default_batch(text)),
+            bound: self.bound_of(text, wanted.bound),
+            overflow: wanted
+                .overflow
+                .unwrap_or_else(|| self.default_overflow(text)),
+            credit: wanted.credit,
+        }
+    }
+
+    /// What a subscription has now.
+    pub(crate) fn settings(&self, index: u32) -> Settings {
+        let subscription = &self.subscriptions[index as usize];
+        let terms = subscription.terms.as_deref().copied().unwrap_or_default();
+        Settings {
+            from: subscription.from.as_deref().cloned().unwrap_or(From::Live),
+            rate: terms.rate,
+            batch: terms.batch,
+            bound: Bound {
+                messages: Some(u64::from(subscription.bound_messages)),
+                bytes: Some(u64::from(subscription.bound_bytes)),
+                age_ms: Some(u64::from(subscription.bound_age_ms)),
+            },
+            overflow: subscription.overflow,
+            credit: Some(subscription.credit).filter(|c| *c != UNLIMITED),
+        }
+    }
+
+    /// The same in a few words, for a list.
+    pub(crate) fn settings_text(&self, index: u32) -> String {
+        let settings = self.settings(index);
+        let rate = settings.rate.map(rate_text);
+        let batch = settings.batch.map(batch_text);
+        let credit = settings.credit.map(|n| format!("credit {n}"));
+        let all: Vec<String> = [rate, batch, credit].into_iter().flatten().collect();
+        all.join(" · ")
+    }
+
+    pub(crate) fn default_rate(&self, text: &str) -> Option<Rate> {
+        self.default_of(text, |d| d.rate)
+    }
+
+    pub(crate) fn default_batch(&self, text: &str) -> Option<Batch> {
+        self.default_of(text, |d| d.batch)
+    }
+
+    pub(crate) fn default_overflow(&self, text: &str) -> Overflow {
+        let named = self.default_of(text, |d| d.overflow);
+        named.unwrap_or(Overflow::DropOldest)
+    }
+
+    /// The bound of a subscription that named `named`: with defaults where it named nothing, and no more than is allowed.
+    pub(crate) fn bound_of(&self, text: &str, named: Bound) -> Bound {
+        let default = Bound {
+            messages: self.default_of(text, |d| d.bound.messages),
+            bytes: self.default_of(text, |d| d.bound.bytes),
+            age_ms: self.default_of(text, |d| d.bound.age_ms),
+        };
+        let bound = named
+            .resolve(default, &self.config.limits)
+            .resolve(DEFAULT_BOUND, &self.config.limits);
+        let most = self.config.most.iter().find(|(p, _)| covers(p, text));
+        most.map_or(bound, |(_, most)| Bound {
+            messages: bound.messages.map(|n| n.min(most.messages)),
+            bytes: bound.bytes.map(|n| n.min(most.bytes)),
+            age_ms: bound.age_ms.map(|n| n.min(most.age_ms)),
+        })
+    }
+
+    /// A setting of a subscription that doesn't name it.
+    fn default_of<T>(&self, text: &str, setting: impl Fn(&Defaults) -> Option<T>) -> Option<T> {
+        let defaults = self.config.defaults.iter();
+        defaults
+            .filter(|d| covers(&d.pattern, text))
+            .find_map(setting)
+    }
+}
+
+fn rate_text(rate: Rate) -> String {
+    let when = match rate.when {
+        pubsub_wire::value::When::Always => "",
+        pubsub_wire::value::When::Behind => " when behind",
+    };
+    format!("{} {} ms{when}", rate.mode.as_str(), rate.ms)
+}
+
+fn batch_text(batch: Batch) -> String {
+    let ms = batch.ms.map(|n| format!("{n} ms"));
+    let messages = batch.messages.map(|n| format!("{n} messages"));
+    let bytes = batch.bytes.map(|n| format!("{n} bytes"));
+    let all: Vec<String> = [ms, messages, bytes].into_iter().flatten().collect();
+    format!("batch {}", all.join(", "))
+}
+
+/// Whether a subscription to `text` can receive nothing but what `pattern` stands for.
+fn covers(pattern: &str, text: &str) -> bool {
+    pattern == text || (!is_pattern(text) && matches(pattern, text)) || includes(pattern, text)
+}
+
+/// Whether every topic that `text` matches is matched by `pattern` too, token by token.
+fn includes(pattern: &str, text: &str) -> bool {
+    let (mut outer, mut inner) = (pattern.split('.'), text.split('.'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::includes;
+
+    #[test]
+    fn a_pattern_includes_another_that_matches_no_more() {
+        assert!(includes("quotes.>", "quotes.*"));
+        assert!(includes("quotes.>", "quotes.>"));
+        assert!(includes("quotes.>", "quotes.A.b"));
+        assert!(includes("quotes.*", "quotes.A"));
+        assert!(!includes("quotes.*", "quotes.>"));
+        assert!(!includes("quotes.>", ">"));
+        assert!(!includes("quotes.>", "quotes"));
+        assert!(!includes("quotes.A", "quotes.*"));
+    }
+}

@@ -1,0 +1,357 @@
+//! How far a subscription is behind, and its ledger: differences of what its cohort counts.
+
+use pubsub_wire::value::{Dropped, Ledger, Mode, Pending};
+
+use super::{Stage, Subscription};
+use crate::backlog::{Part, Window};
+use crate::history::History;
+use crate::ring::{Entry, Kind, Mark, Reach, Ring};
+use crate::views::{Stand, Views};
+
+/// What was published for a subscription since its start, in the epoch it is in; what of it waits, and what its rates left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) published: u64,
+    pub(crate) pending: u64,
+    pub(crate) filtered: u64,
+}
+
+/// Publications in `from..to` that came since `since`, without marks.
+pub(crate) fn publications(ring: &Ring, from: u64, to: u64, since: u64) -> u64 {
+    if since == 0 {
+        let marks = ring.marks_from(from).take_while(|m| m.ordinal < to).count() as u64;
+        return (to - from.min(to)) - marks;
+    }
+    let own = |e: &Entry| e.is_message() && e.source >= since;
+    let missing = to.min(ring.available(from)).saturating_sub(from);
+    missing + ring.range(from, to).filter(|(_, e)| own(e)).count() as u64
+}
+
+fn epoch_mark(ring: &Ring, from: u64, to: u64) -> Option<&Mark> {
+    let mut marks = ring.marks_from(from).take_while(|m| m.ordinal < to);
+    marks.find(|m| m.kind == Kind::Epoch)
+}
+
+impl Window {
+    fn ring<'a>(&self, views: &'a Views) -> &'a Ring {
+        &views.cohort(self.cohort).ring
+    }
+
+    fn pending(&self, views: &Views) -> u64 {
+        publications(self.ring(views), self.cursor, self.until, self.since)
+    }
+
+    fn bytes(&self, views: &Views) -> u64 {
+        let ring = self.ring(views);
+        if self.since == 0 {
+            return ring.bytes_between(self.cursor, self.until);
+        }
+        let own = ring
+            .range(self.cursor, self.until)
+            .filter(|(_, e)| e.source >= self.since);
+        own.map(|(_, e)| u64::from(e.bytes)).sum()
+    }
+}
+
+impl Part {
+    /// Publications that wait in it.
+    pub(crate) fn pending(&self, views: &Views) -> u64 {
+        match self {
+            Self::Window(window) => window.pending(views),
+            Self::Held { slice, index, .. } => slice.entries.len() as u64 - u64::from(*index),
+            Self::Gap(_) => 0,
+        }
+    }
+
+    fn bytes(&self, views: &Views) -> u64 {
+        match self {
+            Self::Window(window) => window.bytes(views),
+            Self::Held { slice, index, .. } => {
+                let rest = &slice.entries[*index as usize..];
+                rest.iter().map(|e| u64::from(e.bytes)).sum()
+            }
+            Self::Gap(_) => 0,
+        }
+    }
+
+    /// When the oldest in it was numbered.
+    fn oldest_ns(&self, views: &Views) -> Option<u64> {
+        match self {
+            Self::Window(window) => {
+                let mut range = window.ring(views).range(window.cursor, window.until);
+                range
+                    .find(|(_, e)| e.source >= window.since)
+                    .map(|(_, e)| e.mono_ns)
+            }
+            Self::Held { slice, index, .. } => {
+                slice.entries.get(*index as usize).map(|e| e.mono_ns)
+            }
+            Self::Gap(_) => None,
+        }
+    }
+}
+
+impl Subscription {
+    /// The first of the source that is its own.
+    pub(crate) fn since(&self) -> u64 {
+        self.joined
+            .as_ref()
+            .filter(|j| j.older > 0)
+            .map_or(0, |j| j.since)
+    }
+
+    fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        self.backlog().into_iter().flat_map(|b| b.iter())
+    }
+
+    pub(crate) fn backlog_messages(&self, views: &Views) -> u64 {
+        self.parts().map(|p| p.pending(views)).sum()
+    }
+
+    fn backlog_bytes(&self, views: &Views) -> u64 {
+        self.parts().map(|p| p.bytes(views)).sum()
+    }
+
+    /// What stands in the window of its ring and is older than its start.
+    fn strangers(&self, stand: &Stand<'_>) -> Reach {
+        let since = self.since();
+        let mut all = Reach {
+            messages: 0,
+            bytes: 0,
+        };
+        if since > 0 {
+            let range = stand
+                .cohort
+                .ring
+                .range(self.cursor, stand.cohort.ring.head());
+            for (_, entry) in range.filter(|(_, e)| e.source < since) {
+                all.messages += 1;
+                all.bytes += u64::from(entry.bytes);
+            }
+        }
+        all
+    }
+
+    /// Messages that are numbered and not with the kernel.
+    pub(crate) fn lag_messages(&self, views: &Views) -> u64 {
+        let waiting = match self.stage {
+            Stage::Opening => 0,
+            Stage::Ring => {
+                let stand = views.stand(self.cohort);
+                let ring = self.limit(&stand).saturating_sub(self.cursor);
+                ring - self.strangers(&stand).messages.min(ring) + self.backlog_messages(views)
+            }
+            Stage::History => self.history().map_or(0, History::pending),
+        };
+        waiting + u64::from(self.under_way)
+    }
+
+    /// Where its window ends: what is in a hole does not wait.
+    fn limit(&self, stand: &Stand<'_>) -> u64 {
+        self.hole().map_or(stand.cohort.ring.head(), |h| h.from)
+    }
+
+    /// Bytes of frames that are numbered and not with the kernel. `under_way`: of the frame that is, whole.
+    pub(crate) fn lag_bytes(&self, views: &Views, under_way: u64) -> u64 {
+        let waiting = match self.stage {
+            Stage::Opening => 0,
+            Stage::Ring => {
+                let stand = views.stand(self.cohort);
+                let ring = stand
+                    .cohort
+                    .ring
+                    .bytes_between(self.cursor, self.limit(&stand));
+                ring.saturating_sub(self.strangers(&stand).bytes) + self.backlog_bytes(views)
+            }
+            Stage::History => self.history().map_or(0, History::pending_bytes),
+        };
+        waiting + under_way
+    }
+
+    /// When the oldest entry that waits was numbered. `under_way`: the frame that is.
+    pub(crate) fn oldest_ns(&self, views: &Views) -> Option<u64> {
+        match self.stage {
+            Stage::Opening => None,
+            Stage::Ring => {
+                let backlog = self.parts().find_map(|p| p.oldest_ns(views));
+                backlog.or_else(|| {
+                    let stand = views.stand(self.cohort);
+                    let since = self.since();
+                    let mut range = stand.cohort.ring.range(self.cursor, self.limit(&stand));
+                    range
+                        .find(|(_, e)| e.source >= since)
+                        .map(|(_, e)| e.mono_ns)
+                })
+            }
+            Stage::History => self.history()?.next().map(|e| e.mono_ns),
+        }
+    }
+
+    /// What of the bound is left for entries of the ring while a frame of `under_way` bytes is on its way.
+    pub(crate) fn reach(&self, views: &Views, under_way: u64) -> Reach {
+        let before = u64::from(self.under_way) + self.backlog_messages(views);
+        let bytes = under_way + self.backlog_bytes(views);
+        Reach {
+            messages: u64::from(self.bound_messages).saturating_sub(before),
+            bytes: u64::from(self.bound_bytes).saturating_sub(bytes),
+        }
+    }
+
+    /// Whether the bound is passed: more messages, or more bytes and not just one message.
+    pub(crate) fn is_over(&self, views: &Views, under_way: u64) -> bool {
+        let messages = self.lag_messages(views);
+        self.is_overtaken(views)
+            || messages > u64::from(self.bound_messages)
+            || (messages > 1 && self.lag_bytes(views, under_way) > u64::from(self.bound_bytes))
+    }
+
+    /// The ring has let go of what it stands at, and not for want of memory: the window was larger than the bound.
+    fn is_overtaken(&self, views: &Views) -> bool {
+        let ring = &views.cohort(self.cohort).ring;
+        self.stage == Stage::Ring
+            && self.cursor < ring.first()
+            && self.hole().is_none()
+            && self.cursor >= ring.taken()
+            && self.cursor < ring.available(self.cursor)
+    }
+
+    /// At half of its bound by messages or bytes it is behind.
+    pub(crate) fn is_high(&self, views: &Views, under_way: u64) -> bool {
+        self.lag_messages(views) * 2 >= u64::from(self.bound_messages).max(1)
+            || self.lag_bytes(views, under_way) * 2 >= u64::from(self.bound_bytes)
+    }
+
+    pub(crate) fn bound_age_ns(&self) -> u64 {
+        u64::from(self.bound_age_ms) * 1_000_000
+    }
+
+    /// Below a quarter of every bound it is live again. `cursor`: where it will stand, with nothing before its ring.
+    pub(crate) fn is_low(&self, stand: &Stand<'_>, cursor: u64, now_ns: u64) -> bool {
+        let ring = &stand.cohort.ring;
+        let oldest = ring.get(cursor).map_or(now_ns, |e| e.mono_ns);
+        (ring.head() - cursor) * 4 < u64::from(self.bound_messages)
+            && cursor >= ring.first()
+            && ring.bytes_between(cursor, ring.head()) * 4 < u64::from(self.bound_bytes)
+            && now_ns.saturating_sub(oldest) * 4 < self.bound_age_ns()
+    }
+
+    /// What was published for it since its start, of the epoch it is in, how much of that is pending, and what was left out.
+    pub(crate) fn counts(&self, views: &Views) -> Counts {
+        let before = self.lost.as_ref().map_or(0, |l| l.filtered);
+        match self.stage {
+            Stage::Opening => Counts::default(),
+            Stage::History => Counts {
+                published: self.history().map_or(0, |h| h.published),
+                pending: self.history().map_or(0, History::pending) + self.in_flight(),
+                filtered: before,
+            },
+            Stage::Ring => match self.epoch_in_backlog(views) {
+                Some(counts) => counts,
+                None => {
+                    let mut counts = self.ring_counts(&views.stand(self.cohort));
+                    counts.pending += self.backlog_messages(views) + self.in_flight();
+                    counts.filtered += before;
+                    counts
+                }
+            },
+        }
+    }
+
+    /// The counts of one whose epoch ends in its backlog.
+    fn epoch_in_backlog(&self, views: &Views) -> Option<Counts> {
+        let mut pending = self.in_flight();
+        for part in self.parts() {
+            if let Part::Window(window) = part
+                && let Some(mark) = epoch_mark(window.ring(views), window.cursor, window.until)
+            {
+                let ring = window.ring(views);
+                pending += publications(ring, window.cursor, mark.ordinal, window.since);
+                let all: u64 = self.backlog_messages(views) + self.in_flight();
+                return Some(Counts {
+                    published: self.gauge().wrapping_sub(self.start) - (all - pending),
+                    pending,
+                    filtered: self.lost.as_ref().map_or(0, |l| l.filtered),
+                });
+            }
+            pending += part.pending(views);
+        }
+        None
+    }
+
+    /// What its cohort's source had come to when it joined: its `start` is a difference to that.
+    pub(crate) fn gauge(&self) -> u64 {
+        self.joined.as_ref().map_or(self.cursor, |j| j.since - 1)
+    }
+
+    fn ring_counts(&self, stand: &Stand<'_>) -> Counts {
+        let ring = &stand.cohort.ring;
+        let mark = epoch_mark(ring, self.cursor, ring.head());
+        let end = mark.map_or(ring.head(), |m| m.ordinal);
+        let waiting = publications(ring, self.cursor, end, self.since());
+        let (Some(operator), Some(joined)) = (&stand.cohort.operator, &self.joined) else {
+            let marks = ring
+                .marks_from(self.cursor)
+                .take_while(|m| m.ordinal < end)
+                .count() as u64;
+            return Counts {
+                published: end.wrapping_sub(self.start) - marks,
+                pending: waiting,
+                filtered: 0,
+            };
+        };
+        let (seen, filtered) =
+            mark.map_or((operator.seen, operator.filtered), |m| (m.seen, m.filtered));
+        let (mut older_held, mut held) = (0, 0);
+        if mark.is_none() {
+            if joined.older > 0 {
+                older_held = operator.held_before(joined.since);
+            }
+            held = operator.held() - older_held;
+        }
+        let mut older_filtered = 0;
+        if joined.older > 0 {
+            let window = ring
+                .range(self.cursor, end)
+                .filter(|(_, e)| e.source < joined.since);
+            older_filtered = joined.older - joined.passed - older_held - window.count() as u64;
+        }
+        Counts {
+            published: seen.wrapping_sub(self.start),
+            pending: waiting + held,
+            filtered: filtered - joined.filtered - older_filtered,
+        }
+    }
+
+    /// The ledger at this instant; loss is to be settled before.
+    pub(crate) fn ledger(&self, views: &Views) -> Ledger {
+        let counts = self.counts(views);
+        let lost = self.lost.as_deref().copied().unwrap_or_default();
+        // What falls into an open hole is lost already, though it is told when the hole closes.
+        let falling = self.hole().map_or(0, |hole| {
+            let stand = views.stand(self.cohort);
+            let ring = &stand.cohort.ring;
+            let mark = epoch_mark(ring, self.cursor, ring.head());
+            let end = mark.map_or(ring.head(), |m| m.ordinal);
+            publications(ring, hole.from.min(end), end, self.since())
+        });
+        let pending = counts.pending - falling;
+        let accounted = pending + falling + self.conflated + lost.total() + counts.filtered;
+        Ledger {
+            published: counts.published,
+            delivered: counts.published - accounted,
+            filtered_by_rate: counts.filtered,
+            conflated: self.conflated,
+            dropped: Dropped {
+                drop_oldest: lost.drop_oldest,
+                drop_newest: lost.drop_newest + falling,
+                memory: lost.memory,
+            },
+            expired: lost.expired,
+            retention: lost.retention,
+            pending: Pending {
+                memory: pending,
+                spilled: (self.mode != Mode::Replay).then_some(0),
+            },
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Passing over what a subscription is not to receive: lost, superseded, or told by a mark.
+//!
+//! Laws: a loss is counted when its gap is queued; gaps are queued in the order of the stream; a cursor is moved here or by the
+//! beginning of a frame, and nowhere else.
+
+use std::rc::Rc;
+
+use pubsub_wire::value::GapReason;
+
+use super::accounts::publications;
+use super::{PendingGap, Subscription};
+use crate::backlog::{Part, Window};
+use crate::ring::{Kind, Mark};
+use crate::views::{Stand, Views};
+
+/// Where a mark or a loss is met: in the ring of the cohort, or in the part before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    Ring,
+    Backlog,
+}
+
+impl Subscription {
+    /// Moves on in the ring to `to`, of which `delivered` are handed over; the other publications before it were superseded.
+    /// Returns how many those were.
+    #[inline]
+    pub(crate) fn advance(&mut self, stand: &Stand<'_>, to: u64, delivered: u64) -> u64 {
+        if to == self.cursor + delivered && self.joined.is_none() {
+            // Nothing between: no mark, since that is handed over by itself.
+            self.cursor = to;
+            return 0;
+        }
+        let ring = &stand.cohort.ring;
+        let own = publications(ring, self.cursor, to, self.since());
+        self.pass(stand, to);
+        self.conflated += own - delivered;
+        own - delivered
+    }
+
+    /// Moves the cursor to `to`, whatever stands before it.
+    fn pass(&mut self, stand: &Stand<'_>, to: u64) {
+        let ring = &stand.cohort.ring;
+        if let Some(joined) = &mut self.joined {
+            if joined.older > 0 {
+                let strangers = ring
+                    .range(self.cursor, to)
+                    .filter(|(_, e)| e.source < joined.since);
+                joined.passed += strangers.count() as u64;
+            }
+        } else {
+            let marks = ring
+                .marks_from(self.cursor)
+                .take_while(|m| m.ordinal < to)
+                .count() as u64;
+            // A position that was passed over is no publication.
+            self.start = self.start.wrapping_add(marks);
+        }
+        self.cursor = to;
+    }
+
+    /// Everything before `to` has been passed over as superseded: a gap that follows begins after it.
+    pub(crate) fn pass_position(&mut self, stand: &Stand<'_>, to: u64) {
+        // With a rate offsets are not in order: only what was handed over can be resumed after.
+        if !stand.cohort.is_rated()
+            && let Some(position) = stand.position_before(to)
+        {
+            self.last = self.last.max(position);
+        }
+    }
+
+    /// Passes over what stands at the cursor and is older than its start.
+    pub(crate) fn pass_strangers(&mut self, stand: &Stand<'_>) {
+        let since = self.since();
+        if since == 0 {
+            return;
+        }
+        let ring = &stand.cohort.ring;
+        let mut own = ring.range(self.cursor, ring.head());
+        let to = own
+            .find(|(_, e)| e.source >= since)
+            .map_or(ring.head(), |(at, _)| at);
+        self.pass(stand, to);
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        let operator = stand.cohort.operator.as_ref();
+        let is_over =
+            to == ring.head() || ring.range(to, ring.head()).all(|(_, e)| e.source >= since);
+        if is_over && operator.is_none_or(|o| o.is_through(since)) {
+            joined.filtered += joined.older - joined.passed;
+            (joined.older, joined.passed) = (0, 0);
+        }
+    }
+
+    /// Gives up the entries of the ring before `to`, which are lost for `reason`. Returns how many they were.
+    pub(crate) fn lose(&mut self, stand: &Stand<'_>, to: u64, reason: GapReason) -> u64 {
+        let mut lost = 0;
+        while self.cursor < to {
+            let (end, mark) = next_loss(stand, self.cursor, to);
+            let count = publications(&stand.cohort.ring, self.cursor, end, self.since());
+            self.pass(stand, end);
+            lost += self.tell_lost(stand, end, mark.as_ref(), count, reason);
+            if let Some(mark) = mark {
+                self.cross(&mark, 0);
+                self.announce_gap(stand.gap_of(&mark));
+            }
+        }
+        lost
+    }
+
+    /// The same for the first part of its backlog, up to `to`; the part's cursor is the caller's to move.
+    pub(crate) fn lose_window(
+        &mut self,
+        views: &Views,
+        window: Window,
+        to: u64,
+        reason: GapReason,
+    ) -> u64 {
+        let stand = views.stand(window.cohort);
+        let (mut lost, mut cursor) = (0, window.cursor);
+        while cursor < to {
+            let (end, mark) = next_loss(&stand, cursor, to);
+            let count = publications(&stand.cohort.ring, cursor, end, window.since);
+            cursor = end;
+            lost += self.tell_lost(&stand, end, mark.as_ref(), count, reason);
+            if let Some(mark) = mark {
+                cursor += 1;
+                let rest = self.rest_after(views, Window { cursor, ..window });
+                self.meet(&mark, Met::Backlog, rest);
+                self.announce_gap(stand.gap_of(&mark));
+            }
+        }
+        lost
+    }
+
+    fn tell_lost(
+        &mut self,
+        stand: &Stand<'_>,
+        end: u64,
+        mark: Option<&Mark>,
+        count: u64,
+        reason: GapReason,
+    ) -> u64 {
+        let until = mark.map_or_else(|| stand.position_before(end), |m| Some(m.before));
+        let until = until.unwrap_or(self.last);
+        if count > 0 {
+            let epoch = Rc::clone(stand.epoch_at(end));
+            self.lose_counted(count, reason, until, epoch, stand.cohort.is_rated());
+        }
+        self.last = self.last.max(until);
+        count
+    }
+
+    /// Counts a loss up to position `until` and queues its gap.
+    pub(crate) fn lose_counted(
+        &mut self,
+        count: u64,
+        reason: GapReason,
+        until: i64,
+        epoch: Rc<str>,
+        rated: bool,
+    ) {
+        *self.lost.get_or_insert_default().of(reason) += count;
+        // With a rate offsets are not in order: a range would name what was not lost.
+        let span = (!rated).then_some((self.last + 1, until));
+        self.announce_gap(PendingGap {
+            reason,
+            from: span.map(|s| s.0),
+            to: span.map(|s| s.1),
+            count: Some(count),
+            epoch,
+            offset: until.max(self.last),
+        });
+        self.last = self.last.max(until);
+    }
+
+    /// Publications of its backlog after this rest of the first part.
+    pub(crate) fn rest_after(&self, views: &Views, window: Window) -> u64 {
+        let parts = self.backlog().into_iter().flat_map(|b| b.iter()).skip(1);
+        let rest: u64 = parts.map(|p| p.pending(views)).sum();
+        rest + Part::Window(window).pending(views)
+    }
+
+    /// Gives up what is left of former epochs, since their log is gone; `last` is a position of the present epoch then.
+    pub(crate) fn lose_epochs(&mut self, stand: &Stand<'_>) {
+        let epochs = stand
+            .cohort
+            .ring
+            .marks_from(self.cursor)
+            .filter(|m| m.kind == Kind::Epoch);
+        if let Some(ordinal) = epochs.last().map(|m| m.ordinal) {
+            self.lose(stand, ordinal + 1, GapReason::Retention);
+        }
+    }
+
+    /// Queues a gap, joined with the one before it where both are of one kind.
+    pub(crate) fn announce_gap(&mut self, gap: PendingGap) {
+        let gaps = &mut self.extra().gaps;
+        if gap.reason == GapReason::Epoch {
+            // What was lost before is of an epoch that ended.
+            gaps.clear();
+        }
+        let joins = |last: &PendingGap| {
+            // One that tells where a subscription began stays as `subscribed` told it.
+            let same = last.reason == gap.reason && gap.reason != GapReason::Retention;
+            let follows = match (last.to, gap.from) {
+                (Some(to), Some(from)) => from == to + 1,
+                (None, None) => true,
+                _ => false,
+            };
+            same && follows && last.count.is_some() && gap.count.is_some()
+        };
+        match gaps.back_mut() {
+            Some(last) if joins(last) => {
+                last.to = gap.to;
+                last.count = last.count.zip(gap.count).map(|(a, b)| a + b);
+                last.offset = gap.offset;
+            }
+            _ => gaps.push_back(gap),
+        }
+    }
+
+    /// Moves past a mark of the ring whose frame was handed over (or replaced by a gap).
+    pub(crate) fn cross(&mut self, mark: &Mark, backlog_left: u64) {
+        debug_assert_eq!(self.cursor, mark.ordinal);
+        self.cursor = mark.ordinal + 1;
+        if self.joined.is_none() {
+            self.start = self.start.wrapping_add(1);
+        }
+        self.meet(mark, Met::Ring, backlog_left);
+    }
+
+    /// What a mark means for the counts. `left`: publications that wait behind it in the backlog.
+    pub(crate) fn meet(&mut self, mark: &Mark, met: Met, left: u64) {
+        self.last = mark.after;
+        match mark.kind {
+            Kind::Lost(n) => {
+                self.start = self.start.wrapping_sub(n);
+                self.lost.get_or_insert_default().retention += n;
+            }
+            Kind::Epoch => {
+                self.former = self.under_way > 0;
+                self.conflated = 0;
+                self.lost = None;
+                if met == Met::Backlog {
+                    self.start = self.gauge().wrapping_sub(left);
+                } else if let Some(joined) = &mut self.joined {
+                    // Nothing was held any more when the mark came.
+                    self.start = mark.seen;
+                    **joined = super::Joined {
+                        since: mark.seen + 1,
+                        filtered: mark.filtered,
+                        older: 0,
+                        passed: 0,
+                    };
+                } else {
+                    self.start = self.cursor;
+                }
+            }
+            Kind::Message | Kind::Position | Kind::LostUncounted => {}
+        }
+    }
+}
+
+/// Up to where what is lost goes, and the mark that ends it.
+fn next_loss(stand: &Stand<'_>, cursor: u64, to: u64) -> (u64, Option<Mark>) {
+    let mut marks = stand.cohort.ring.marks_from(cursor);
+    let mark = marks
+        .find(|m| m.ordinal < to && m.kind != Kind::Position)
+        .cloned();
+    (mark.as_ref().map_or(to, |m| m.ordinal), mark)
+}
