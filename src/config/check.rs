@@ -10,7 +10,6 @@ use super::given::{ConfigError, Given};
 use super::resolve::Resolved;
 use super::surroundings::Surroundings;
 use super::tables::FILES_RESERVED;
-use super::units;
 
 /// Longest path of a Unix socket (`sun_path` without its zero).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -22,7 +21,7 @@ pub(super) fn check(resolved: &Resolved, here: &Surroundings) -> Result<(), Conf
     addresses(resolved)?;
     run_dir(resolved)?;
     files(resolved, here)?;
-    bounds(resolved)
+    frames(resolved)
 }
 
 fn addresses(resolved: &Resolved) -> Result<(), ConfigError> {
@@ -72,30 +71,8 @@ fn files(resolved: &Resolved, here: &Surroundings) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn bounds(resolved: &Resolved) -> Result<(), ConfigError> {
+fn frames(resolved: &Resolved) -> Result<(), ConfigError> {
     let config = &resolved.config;
-    let most = config.limits.bound;
-    if config.default_messages > most.messages {
-        let expected = format!("at most limits.bound.messages, which is {}", most.messages);
-        return Err(wrong(
-            resolved,
-            "defaults >",
-            &config.default_messages,
-            expected,
-        ));
-    }
-    if config.default_bytes > most.bytes {
-        let expected = format!(
-            "at most limits.bound.bytes, which is {}",
-            units::bytes_text(most.bytes)
-        );
-        return Err(wrong(
-            resolved,
-            "defaults >",
-            &config.default_bytes,
-            expected,
-        ));
-    }
     let frame = config.limits.frame_bytes;
     if (config.worker.publish_bytes_per_s as usize) < frame {
         let expected = format!(

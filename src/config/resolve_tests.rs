@@ -2,12 +2,25 @@
 
 use std::path::Path;
 
-use pubsub_wire::value::Overflow;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::config::args::{Parsed, parse};
 use crate::config::print;
 use crate::config::{Log, LogFormat};
+
+const PATTERNS: &[&str] = &["a", "a.*", "a.>", "quotes.>", "quotes.*", "*.>", ">"];
+const DEFAULT_LINES: &[&str] = &[
+    "messages = 7",
+    "bytes = 70001",
+    "age_ms = '2s'",
+    "overflow = 'spill'",
+    "rate = { mode = 'throttle', ms = 5 }",
+    "batch = { messages = 2 }",
+];
+const MOST_LINES: &[&str] = &["messages = 5000", "bytes = '512KiB'", "age_ms = 2000"];
 
 fn here() -> Surroundings {
     Surroundings {
@@ -64,14 +77,7 @@ fn a_node_needs_no_settings() {
     );
     assert_eq!((plain.retain.len(), plain.retain[0].bytes), (1, 64 << 20));
     assert_eq!((plain.topics_max, plain.keys_max), (100_000, 1_000_000));
-    assert_eq!(
-        (plain.default_messages, plain.default_bytes),
-        (1024, 1 << 20)
-    );
-    assert_eq!(
-        plain.overflow,
-        [("quotes.>".to_owned(), Overflow::Conflate)]
-    );
+    assert_eq!((plain.defaults.len(), plain.most.len()), (2, 0));
     assert_eq!(plain.worker.connections, 20_000 - 64);
 }
 
@@ -181,29 +187,6 @@ fn a_retention_for_all_topics_from_a_flag_leaves_the_patterns_of_the_file() {
     assert_eq!(
         (by_flag.len(), by_flag[1].bytes, by_flag[1].count),
         (2, 3 << 20, Some(7))
-    );
-}
-
-#[test]
-fn overflow_by_pattern_goes_before_what_is_built_in() {
-    let overflow = |file: &str| with(&[], &[], file).unwrap().config.overflow;
-    let news = "[[defaults]]\npattern = 'news.*'\noverflow = 'disconnect'\n";
-    assert_eq!(overflow(news).len(), 2);
-    assert_eq!(
-        overflow(news)[1],
-        ("quotes.>".to_owned(), Overflow::Conflate)
-    );
-    let all = format!("{news}[[defaults]]\npattern = '>'\noverflow = 'drop_oldest'");
-    assert_eq!(overflow(&all)[1], (">".to_owned(), Overflow::DropOldest));
-    let bound = "[[defaults]]\npattern = '>'\nmessages = 7\nbytes = '2MiB'";
-    let config = with(&[], &[], bound).unwrap().config;
-    assert_eq!(
-        (
-            config.default_messages,
-            config.default_bytes,
-            config.overflow.len()
-        ),
-        (7, 2 << 20, 1)
     );
 }
 
@@ -325,30 +308,6 @@ fn every_wrong_table_of_the_file_is_refused_with_its_line() {
             "[[retain]]\npattern = 'a'\nsize = '1MiB'\nage = '0'",
             "retain.1.age",
         ),
-        (
-            "[[defaults]]\npattern = 'a'\noverflow = 'spill'",
-            "this build has no spill yet",
-        ),
-        (
-            "[[defaults]]\npattern = 'a'\noverflow = 'drop'",
-            "expected drop_oldest, conflate or disconnect",
-        ),
-        (
-            "[[defaults]]\npattern = 'a'\nmessages = 3",
-            "one default bound for all topics",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nage_ms = 3",
-            "this build has no bound by age yet",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nmessages = 200000",
-            "at most limits.bound.messages, which is 100000",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nbytes = '1GiB'",
-            "at most limits.bound.bytes, which is 64MiB",
-        ),
     ] {
         let line = with(&[], &[], file).unwrap_err();
         assert!(line.contains(part), "{part:?} is not in {line:?}");
@@ -369,6 +328,11 @@ fn a_run_dir_too_long_for_a_socket_is_refused() {
 
 #[test]
 fn what_is_printed_resolves_to_the_same() {
+    let rates = "[[defaults]]\npattern = 'quotes.*'\nmessages = 7\n[[defaults]]\npattern = 'quotes.>'\nage_ms = '7s'\n\
+        rate = { mode = 'sample', ms = 100, when = 'behind' }\nbatch = { ms = 50, bytes = '64KiB' }\n\
+        [[defaults]]\npattern = 'trades.*'\nrate = { mode = 'debounce', ms = '1s', max_wait_ms = 5000 }\n\
+        [[defaults]]\npattern = '>'\nrate = { mode = 'all' }\nbatch = { messages = 3 }\n\
+        [[most]]\npattern = 'quotes.*'\nmessages = 9\n[[most]]\npattern = '>'\nbytes = '512KiB'\nage_ms = 9000";
     let file = "workers = 3\norigins = ['https://a.b']\n[[retain]]\npattern = 'e.>'\nsize = 70001\nage = '90s'\ncount = 9\n\
         [[defaults]]\npattern = 'n.\u{e9}'\noverflow = 'disconnect'\n[[defaults]]\npattern = '>'\noverflow = 'conflate'\nmessages = 9\n\
         [limits]\nframe_bytes = 70001\ntopics = 9\n[limits.bound]\nage_ms = 77\n[worker]\nhandshake_ms = '3s'\nring_bytes = '9MiB'";
@@ -400,6 +364,7 @@ fn what_is_printed_resolves_to_the_same() {
             file,
         ),
         (vec!["--publish", "anyone"], file),
+        (vec![], rates),
     ] {
         let first = with(&words, &[], file).unwrap();
         let printed = print::toml(&first);
@@ -409,13 +374,35 @@ fn what_is_printed_resolves_to_the_same() {
     }
 }
 
+proptest! {
+    #[test]
+    fn whatever_defaults_are_accepted_are_printed_as_they_are_meant(
+        defaults in vec((select(PATTERNS), subsequence(DEFAULT_LINES, 1..4)), 0..4),
+        most in vec((select(PATTERNS), subsequence(MOST_LINES, 0..3)), 0..3),
+    ) {
+        let list = |name: &str, entries: Vec<(&str, Vec<&str>)>| -> String {
+            let entry = |(pattern, lines): (&str, Vec<&str>)| {
+                format!("[[{name}]]\npattern = '{pattern}'\n{}\n", lines.join("\n"))
+            };
+            entries.into_iter().map(entry).collect()
+        };
+        let file = list("defaults", defaults) + &list("most", most);
+        // Many are refused, since an entry stands behind one that covers it.
+        if let Ok(first) = with(&[], &[], &file) {
+            let printed = print::toml(&first);
+            let second = with(&[], &[], &printed).map_err(|error| TestCaseError::fail(format!("{error} in\n{printed}")))?;
+            prop_assert_eq!(second.config, first.config);
+        }
+    }
+}
+
 #[test]
 fn what_is_printed_says_where_it_came_from() {
     let printed = print::toml(
         &with(
             &["--workers", "3"],
             &[("MAX_ROWS", "4")],
-            "[worker]\nhandshakes = 5",
+            "[worker]\nhandshakes = 5\n[[defaults]]\npattern = 'a'\nmessages = 6\nbatch = { ms = 7 }\n[[most]]\npattern = 'b'\nmessages = 8",
         )
         .unwrap(),
     );
@@ -430,6 +417,10 @@ fn what_is_printed_says_where_it_came_from() {
     has("workers = 3 # --workers");
     has("rows = 4 # environment variable MAX_ROWS");
     has("handshakes = 5 # node.toml:2");
+    has("messages = 6 # node.toml:5");
+    has("batch = { ms = 7 } # node.toml:6");
+    has("messages = 8 # node.toml:9");
+    has("messages = 1024");
     has("drain = \"5s\"");
 }
 

@@ -113,7 +113,7 @@ pub fn slow(rows: &[SlowOf]) -> String {
             lag.messages.to_string(),
             bytes(lag.bytes),
             format!("{} ms", lag.age_ms),
-            crate::config::spec::overflow_text(row.overflow).to_owned(),
+            row.overflow.as_str().to_owned(),
         ]
     };
     let head = [

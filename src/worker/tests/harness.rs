@@ -63,9 +63,8 @@ pub(super) fn config() -> Config {
             send_buffer_bytes: 0,
             notsent_lowat_bytes: 16 << 10,
         },
-        default_messages: 1024,
-        default_bytes: 1 << 20,
-        overflow: Vec::new(),
+        defaults: Vec::new(),
+        most: Vec::new(),
     }
 }
 
