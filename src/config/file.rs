@@ -46,6 +46,7 @@ pub const WORKER: &[&str] = &[
     "read_bytes",
     "send_buffer_bytes",
     "notsent_lowat_bytes",
+    "mode_hold_ms",
 ];
 /// Keys of one `[[retain]]`.
 pub const RETAIN: &[&str] = &["pattern", "size", "age", "count"];

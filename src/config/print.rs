@@ -145,6 +145,7 @@ impl Page<'_> {
                     "notsent_lowat_bytes",
                     size(u64::from(worker.notsent_lowat_bytes)),
                 ),
+                ("mode_hold_ms", worker.mode_hold_ms.to_string()),
             ],
         )?;
         config

@@ -78,7 +78,10 @@ fn a_node_needs_no_settings() {
     assert_eq!((plain.retain.len(), plain.retain[0].bytes), (1, 64 << 20));
     assert_eq!((plain.topics_max, plain.keys_max), (100_000, 1_000_000));
     assert_eq!((plain.defaults.len(), plain.most.len()), (2, 0));
-    assert_eq!(plain.worker.connections, 20_000 - 64);
+    assert_eq!(
+        (plain.worker.connections, plain.worker.mode_hold_ms),
+        (20_000 - 64, 1000)
+    );
 }
 
 #[test]
@@ -280,6 +283,10 @@ fn every_wrong_table_of_the_file_is_refused_with_its_line() {
             "expected milliseconds from 1 to 86400000",
         ),
         (
+            "[worker]\nmode_hold_ms = '11m'",
+            "expected milliseconds from 0 to 600000, or a time such as 10s",
+        ),
+        (
             "[worker]\nconnections = 20000",
             "expected at most 19936: a process may open 20000 files here",
         ),
@@ -335,7 +342,7 @@ fn what_is_printed_resolves_to_the_same() {
         [[most]]\npattern = 'quotes.*'\nmessages = 9\n[[most]]\npattern = '>'\nbytes = '512KiB'\nage_ms = 9000";
     let file = "workers = 3\norigins = ['https://a.b']\n[[retain]]\npattern = 'e.>'\nsize = 70001\nage = '90s'\ncount = 9\n\
         [[defaults]]\npattern = 'n.\u{e9}'\noverflow = 'disconnect'\n[[defaults]]\npattern = '>'\noverflow = 'conflate'\nmessages = 9\n\
-        [limits]\nframe_bytes = 70001\ntopics = 9\n[limits.bound]\nage_ms = 77\n[worker]\nhandshake_ms = '3s'\nring_bytes = '9MiB'";
+        [limits]\nframe_bytes = 70001\ntopics = 9\n[limits.bound]\nage_ms = 77\n[worker]\nhandshake_ms = '3s'\nmode_hold_ms = 0\nring_bytes = '9MiB'";
     for (words, file) in [
         (vec![], ""),
         (

@@ -163,7 +163,7 @@ pub struct WorkerLimits {
     pub pending_publishes: usize,
     /// Control lane of one session, bytes.
     pub control_bytes: usize,
-    /// Rings of one worker, bytes.
+    /// Memory of one worker, bytes: its rings, what rates and batches hold, and frames partly written.
     pub ring_bytes: usize,
     /// One read of history, bytes.
     pub read_bytes: u32,
@@ -171,6 +171,8 @@ pub struct WorkerLimits {
     pub send_buffer_bytes: usize,
     /// `TCP_NOTSENT_LOWAT`, bytes; 0 leaves the system's.
     pub notsent_lowat_bytes: u32,
+    /// A subscription's mode switches once in this time at most, milliseconds.
+    pub mode_hold_ms: u64,
 }
 
 impl Default for WorkerLimits {
@@ -198,6 +200,8 @@ impl Default for WorkerLimits {
             send_buffer_bytes: 0,
             // What the kernel holds unsent can no longer be conflated.
             notsent_lowat_bytes: 16 << 10,
+            // Who reads in jerks is not told of each.
+            mode_hold_ms: 1000,
         }
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn config() -> Config {
             read_bytes: 256 << 10,
             send_buffer_bytes: 0,
             notsent_lowat_bytes: 16 << 10,
+            mode_hold_ms: 1000,
         },
         defaults: Vec::new(),
         most: Vec::new(),
