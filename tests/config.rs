@@ -129,6 +129,18 @@ async fn check_prints_the_resolved_configuration_and_opens_nothing() {
 }
 
 #[tokio::test]
+async fn more_memory_than_there_is_is_refused() {
+    let asked = ["--workers", "2", "--retain", "1000TiB"];
+    for command in [vec![], vec!["check"]] {
+        assert_refused(
+            &run_to_end(&[command, asked.to_vec()].concat(), &[]).await,
+            USAGE,
+            &["memory", "retain", "1000TiB", "64MiB", "2 workers", "lower"],
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_check_prints_is_a_file_that_means_the_same() {
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("node.toml");

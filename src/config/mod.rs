@@ -11,13 +11,14 @@
 //! - [`resolved`]: what is meant, as every role is handed it
 //! - [`print`](mod@print): the same as a file again
 //! - [`units`] and [`spec`]: how single values are written
-//! - [`surroundings`] and [`load`](mod@load): the two places that look at the machine
+//! - [`surroundings`] (with [`machine`] for its memory) and [`load`](mod@load): the places that look at the machine
 pub mod args;
 mod check;
 mod defaults;
 pub mod file;
 pub mod given;
 pub mod load;
+pub mod machine;
 pub mod print;
 pub mod resolve;
 pub mod resolved;

@@ -8,6 +8,7 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::config::args::{Parsed, parse};
+use crate::config::machine::{Holder, Memory};
 use crate::config::print;
 use crate::config::{Log, LogFormat};
 
@@ -30,6 +31,10 @@ fn here() -> Surroundings {
         host: "box".to_owned(),
         run_base: PathBuf::from("/run/user/7"),
         files: 20_000,
+        memory: Some(Memory {
+            bytes: 1 << 30,
+            of: Holder::Machine,
+        }),
     }
 }
 
@@ -320,6 +325,35 @@ fn every_wrong_table_of_the_file_is_refused_with_its_line() {
         assert!(line.contains(part), "{part:?} is not in {line:?}");
         assert!(line.contains("node.toml:"), "{line}");
     }
+}
+
+#[test]
+fn a_node_that_needs_more_memory_than_there_is_is_refused_with_what_to_lower() {
+    let ring = |bytes: &str| format!("[worker]\nring_bytes = '{bytes}'");
+    for (words, file, line) in [
+        (
+            vec!["--workers=10", "--retain=65MiB"],
+            ring("96MiB"),
+            "the node needs 1025MiB of memory: 65MiB for the log (retain, from --retain), and 96MiB (worker.ring_bytes, from \
+             node.toml:2) for each of 10 workers (workers, from --workers); the machine has 1024MiB: lower worker.ring_bytes, workers \
+             or retain",
+        ),
+        (
+            vec![],
+            ring("1TiB"),
+            "the node needs 6291520MiB of memory: 64MiB for the log (retain), and 1TiB (worker.ring_bytes, from node.toml:2) for each \
+             of 6 workers (workers); the machine has 1024MiB: lower worker.ring_bytes or workers",
+        ),
+        (
+            vec![],
+            "[[retain]]\npattern = 'a'\nsize = '1GiB'".to_owned(),
+            "the node needs 1472MiB of memory: 1088MiB for the log (retain), and 64MiB (worker.ring_bytes) for each of 6 workers \
+             (workers); the machine has 1024MiB: lower retain",
+        ),
+    ] {
+        assert_eq!(with(&words, &[], &file).unwrap_err(), line);
+    }
+    assert!(with(&["--workers=10", "--retain=64MiB"], &[], &ring("96MiB")).is_ok());
 }
 
 #[test]
