@@ -438,6 +438,15 @@ proptest! {
 }
 
 #[test]
+fn the_file_that_the_manual_shows_is_accepted() {
+    let manual = include_str!("../../docs/operations.md");
+    let (_, file) = manual.split_once("```toml\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let config = with(&[], &[], file).unwrap().config;
+    assert_eq!((config.defaults.len(), config.most.len()), (2, 1));
+}
+
+#[test]
 fn what_is_printed_says_where_it_came_from() {
     let printed = print::toml(
         &with(
