@@ -94,6 +94,14 @@ async fn a_wrong_file_is_named_with_the_place_in_it() {
         ("workers = 'three'\n", vec!["node.toml", "workers"]),
         ("workers = 0\n", vec!["workers", "0", "1024"]),
         ("workers = \n", vec!["node.toml", "1"]),
+        (
+            "[[defaults]]\npattern = 'a'\nrate = { mode = 'debounce', ms = 5 }\n",
+            vec!["node.toml:3", "defaults.1.rate.max_wait_ms", "debounce"],
+        ),
+        (
+            "[[defaults]]\npattern = 'a'\nmessages = 9\n[[most]]\npattern = '>'\nmessages = 8\n",
+            vec!["node.toml:3", "defaults.1.messages", "most.1.messages", "8"],
+        ),
     ] {
         fs::write(&file, text).expect("a file");
         assert_refused(
@@ -118,6 +126,40 @@ async fn check_prints_the_resolved_configuration_and_opens_nothing() {
         checked.stdout.contains(&address) && checked.stdout.contains('7'),
         "{checked:?}"
     );
+}
+
+#[tokio::test]
+async fn more_memory_than_there_is_is_refused() {
+    let asked = ["--workers", "2", "--retain", "1000TiB"];
+    for command in [vec![], vec!["check"]] {
+        assert_refused(
+            &run_to_end(&[command, asked.to_vec()].concat(), &[]).await,
+            USAGE,
+            &["memory", "retain", "1000TiB", "64MiB", "2 workers", "lower"],
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_check_prints_is_a_file_that_means_the_same() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("node.toml");
+    let path = file.to_str().expect("UTF-8");
+    fs::write(
+        &file,
+        "[[defaults]]\npattern = 'news.>'\nrate = { mode = 'sample', ms = 100 }\nbatch = { ms = 50 }\nage_ms = '5s'\n\
+         [[most]]\npattern = '>'\nmessages = 5000\n",
+    )
+    .expect("a file");
+    let check = ["check", "--config", path];
+    let resolved = |text: &str| toml::from_str::<toml::Table>(text).expect("TOML");
+    let first = run_to_end(&check, &[]).await;
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stdout.contains("ms = 100"), "{first:?}");
+    fs::write(&file, &first.stdout).expect("a file");
+    let second = run_to_end(&check, &[]).await;
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(resolved(&second.stdout), resolved(&first.stdout));
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ impl<'a> Workers<'a> {
         self.counters(page, names::DELIVERED_BYTES_TOTAL, |worker| {
             &worker.delivered_bytes
         });
+        self.counters(page, names::FILTERED_TOTAL, |worker| &worker.filtered);
         self.counters(page, names::CONFLATED_TOTAL, |worker| &worker.conflated);
         self.gauges(page, names::SPILLED_MESSAGES, |worker| &worker.spilled);
         self.gauges(page, names::RING_BYTES, |worker| &worker.ring_bytes);

@@ -157,6 +157,7 @@ fn board() -> Scoreboard {
         .worker(1)
         .lost(Lost::Memory)
         .store(7, Ordering::Relaxed);
+    board.worker(1).filtered.store(8, Ordering::Relaxed);
     board
 }
 
@@ -227,6 +228,7 @@ fn the_numbers_are_those_of_the_scoreboard() {
         &[("worker", "1"), ("reason", "memory")],
         7.0,
     );
+    has("pubsub_filtered_total", &[("worker", "1")], 8.0);
     has("pubsub_worker_up", &[("worker", "0")], 1.0);
     has("pubsub_hub_up", &[], 0.0);
     has(
@@ -245,6 +247,28 @@ fn the_numbers_are_those_of_the_scoreboard() {
         &[("role", "supervisor"), ("slot", "0")],
     );
     assert!(cpu.is_some_and(|seconds| seconds >= 0.0));
+}
+
+#[test]
+fn a_loss_of_every_kind_the_protocol_knows_is_served() {
+    let families = served(&board());
+    let reasons = [
+        "drop_oldest",
+        "drop_newest",
+        "expired",
+        "memory",
+        "retention",
+        "epoch",
+    ];
+    for reason in reasons {
+        let labels = [("worker", "0"), ("reason", reason)];
+        assert_eq!(value(&families, "pubsub_lost_total", &labels), Some(0.0));
+    }
+    // Three workers, and no other reason.
+    assert_eq!(
+        families["pubsub_lost_total"].samples.len(),
+        3 * reasons.len()
+    );
 }
 
 #[test]

@@ -160,6 +160,7 @@ fn the_slowest_are_asked_of_the_supervisor() {
                 mode,
                 lag,
                 overflow: Overflow::Conflate,
+                settings: "credit 0".to_owned(),
             };
             answers
                 .send(&Answer::Slow(vec![SlowOf { worker: 4, row }]))
@@ -172,7 +173,13 @@ fn the_slowest_are_asked_of_the_supervisor() {
             (slowest["session"].as_str(), slowest["worker"].as_u64()),
             (Some("s-1"), Some(4))
         );
-        assert_eq!(slowest["lag"]["messages"].as_u64(), Some(9));
+        assert_eq!(
+            (
+                slowest["lag"]["messages"].as_u64(),
+                slowest["settings"].as_str()
+            ),
+            (Some(9), Some("credit 0"))
+        );
     });
 }
 

@@ -16,8 +16,8 @@ use super::setting::{SETTINGS, Typed};
 const EXAMPLES: &str = "\
 Every option but --config can also be given by the environment: PUBSUB_ and its name in capitals, PUBSUB_INTERVAL_MS for
 --interval-ms (--workers also by MAX_THREADS, --rows by MAX_ROWS; several sources are separated by a semicolon there). In the file
-it is a key of the same name; the file has further tables, [limits], [worker], [[retain]] and [[defaults]], which `check` prints
-with their values. Flags win over the environment, the environment over the file, the file over defaults.
+it is a key of the same name; the file has further tables, [limits], [worker], [[retain]], [[defaults]] and [[most]]:
+`check` prints them with their values. Flags win over the environment, the environment over the file, the file over defaults.
 
 Examples:
   pubsub-server                                       a worker per core, quotes and executions made up

@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::given::{ConfigError, Given};
+use super::given::{ConfigError, Given, Origin};
+use super::machine::{Holder, Memory};
 use super::resolve::Resolved;
 use super::surroundings::Surroundings;
 use super::tables::FILES_RESERVED;
@@ -17,12 +18,16 @@ const SOCKET_PATH_BYTES: usize = 107;
 /// The longest name in a run dir.
 const SOCKET_NAME: &str = "/ctl.sock";
 
+/// Sums of memory are shown in it.
+const MIB: u64 = 1 << 20;
+
 /// Refuses what does not fit together.
 pub(super) fn check(resolved: &Resolved, here: &Surroundings) -> Result<(), ConfigError> {
     addresses(resolved)?;
     run_dir(resolved)?;
     files(resolved, here)?;
-    bounds(resolved)
+    frames(resolved)?;
+    memory(resolved, here.memory)
 }
 
 fn addresses(resolved: &Resolved) -> Result<(), ConfigError> {
@@ -72,30 +77,8 @@ fn files(resolved: &Resolved, here: &Surroundings) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn bounds(resolved: &Resolved) -> Result<(), ConfigError> {
+fn frames(resolved: &Resolved) -> Result<(), ConfigError> {
     let config = &resolved.config;
-    let most = config.limits.bound;
-    if config.default_messages > most.messages {
-        let expected = format!("at most limits.bound.messages, which is {}", most.messages);
-        return Err(wrong(
-            resolved,
-            "defaults >",
-            &config.default_messages,
-            expected,
-        ));
-    }
-    if config.default_bytes > most.bytes {
-        let expected = format!(
-            "at most limits.bound.bytes, which is {}",
-            units::bytes_text(most.bytes)
-        );
-        return Err(wrong(
-            resolved,
-            "defaults >",
-            &config.default_bytes,
-            expected,
-        ));
-    }
     let frame = config.limits.frame_bytes;
     if (config.worker.publish_bytes_per_s as usize) < frame {
         let expected = format!(
@@ -118,6 +101,50 @@ fn bounds(resolved: &Resolved) -> Result<(), ConfigError> {
         ));
     }
     Ok(())
+}
+
+/// The log and the workers' budgets must fit, since both will be used up in time.
+fn memory(resolved: &Resolved, memory: Option<Memory>) -> Result<(), ConfigError> {
+    let Some(Memory { bytes: have, of }) = memory else {
+        return Ok(());
+    };
+    let config = &resolved.config;
+    let log = config
+        .retain
+        .iter()
+        .fold(0_u64, |sum, retain| sum.saturating_add(retain.bytes));
+    let ring = config.worker.ring_bytes as u64;
+    let rings = ring.saturating_mul(config.workers.into());
+    let need = log.saturating_add(rings);
+    if need <= have {
+        return Ok(());
+    }
+    let lower = match (log > have, rings > have) {
+        (true, false) => "retain",
+        (false, true) => "worker.ring_bytes or workers",
+        (true, true) => "retain, and worker.ring_bytes or workers",
+        (false, false) => "worker.ring_bytes, workers or retain",
+    };
+    let there = match of {
+        Holder::Machine => "the machine has",
+        Holder::Group => "its control group allows",
+    };
+    let named = |field: &str| match resolved.origin(field) {
+        Origin::Default => field.to_owned(),
+        origin => format!("{field}, from {origin}"),
+    };
+    // What is needed is rounded up and what is there down, so that the one is never shown as the other.
+    Err(ConfigError::Machine(format!(
+        "the node needs {}MiB of memory: {} for the log ({}), and {} ({}) for each of {} workers ({}); {there} {}MiB: lower {lower}",
+        need.div_ceil(MIB),
+        units::bytes_text(log),
+        named("retain"),
+        units::bytes_text(ring),
+        named("worker.ring_bytes"),
+        config.workers,
+        named("workers"),
+        have / MIB,
+    )))
 }
 
 fn wrong(resolved: &Resolved, field: &str, value: &dyn ToString, expected: String) -> ConfigError {

@@ -46,13 +46,39 @@ pub const WORKER: &[&str] = &[
     "read_bytes",
     "send_buffer_bytes",
     "notsent_lowat_bytes",
+    "mode_hold_ms",
 ];
 /// Keys of one `[[retain]]`.
 pub const RETAIN: &[&str] = &["pattern", "size", "age", "count"];
 /// Keys of one `[[defaults]]`.
-pub const DEFAULTS: &[&str] = &["pattern", "overflow", "messages", "bytes", "age_ms"];
+pub const DEFAULTS: &[&str] = &[
+    "pattern", "messages", "bytes", "age_ms", "overflow", "rate", "batch",
+];
+/// Keys of one `[[most]]`.
+pub const MOST: &[&str] = &["pattern", "messages", "bytes", "age_ms"];
 
-/// Values of one table, by key.
+/// A key whose value is a table.
+struct Inner {
+    key: &'static str,
+    /// Its own keys, as they stand in [`Table`]: behind its name and a dot.
+    keys: &'static [&'static str],
+    example: &'static str,
+}
+
+const INNER: &[Inner] = &[
+    Inner {
+        key: "rate",
+        keys: &["rate.mode", "rate.ms", "rate.max_wait_ms", "rate.when"],
+        example: "{ mode = \"sample\", ms = 100 }",
+    },
+    Inner {
+        key: "batch",
+        keys: &["batch.ms", "batch.messages", "batch.bytes"],
+        example: "{ ms = 50, messages = 100 }",
+    },
+];
+
+/// Values of one table, by key. A table in it stands there with its own key, for its line, and each of its values.
 pub type Table = BTreeMap<&'static str, Given>;
 
 /// What a file gives.
@@ -70,6 +96,8 @@ pub struct File {
     pub retain: Vec<(Origin, Table)>,
     /// Each `[[defaults]]`, with the line it begins on.
     pub defaults: Vec<(Origin, Table)>,
+    /// Each `[[most]]`, with the line it begins on.
+    pub most: Vec<(Origin, Table)>,
 }
 
 impl File {
@@ -111,13 +139,14 @@ impl Reader<'_> {
                 ("defaults", DeValue::Array(tables)) => {
                     file.defaults = self.tables("defaults", DEFAULTS, tables)?;
                 }
+                ("most", DeValue::Array(tables)) => {
+                    file.most = self.tables("most", MOST, tables)?;
+                }
                 ("limits" | "worker", _) => {
                     return Err(self.refuse(value, format!("{key} must be a table, [{key}]")));
                 }
-                ("defaults", _) => {
-                    return Err(
-                        self.refuse(value, "defaults must be tables, [[defaults]]".to_owned())
-                    );
+                (name @ ("defaults" | "most"), _) => {
+                    return Err(self.refuse(value, format!("{name} must be tables, [[{name}]]")));
                 }
                 (name, _) => self.setting(name, key.span().start, value, &mut file.settings)?,
             }
@@ -137,7 +166,7 @@ impl Reader<'_> {
             return Err(self.unknown(
                 name,
                 at,
-                &[&known[..], &["limits", "worker", "defaults"]].concat(),
+                &[&known[..], &["limits", "worker", "defaults", "most"]].concat(),
             ));
         };
         match value.get_ref() {
@@ -176,9 +205,7 @@ impl Reader<'_> {
                         self.refuse(value, "bound must be a table, [limits.bound]".to_owned())
                     );
                 }
-                _ => file
-                    .limits
-                    .extend([self.entry("limits", LIMITS, key, value)?]),
+                _ => self.entry("limits", LIMITS, (key, value), &mut file.limits)?,
             }
         }
         Ok(())
@@ -206,30 +233,58 @@ impl Reader<'_> {
         known: &'static [&'static str],
         table: &DeTable<'_>,
     ) -> Result<Table, ConfigError> {
-        table
-            .iter()
-            .map(|(key, value)| self.entry(name, known, key, value))
-            .collect()
+        let mut read = Table::new();
+        for entry in table {
+            self.entry(name, known, entry, &mut read)?;
+        }
+        Ok(read)
     }
 
     fn entry(
         &self,
         table: &str,
         known: &'static [&'static str],
-        key: &Key<'_>,
-        value: &Value<'_>,
-    ) -> Result<(&'static str, Given), ConfigError> {
+        (key, value): (&Key<'_>, &Value<'_>),
+        read: &mut Table,
+    ) -> Result<(), ConfigError> {
         let name = format!("{table}.{}", key.get_ref());
-        let Some(found) = known.iter().find(|known| *known == key.get_ref()) else {
+        let Some(&found) = known.iter().find(|known| *known == key.get_ref()) else {
             return Err(self.unknown(&name, key.span().start, known));
         };
-        Ok((
-            found,
-            Given {
-                text: self.scalar(&name, value)?,
-                origin: self.origin(value.span().start),
-            },
-        ))
+        let text = match INNER.iter().find(|inner| inner.key == found) {
+            Some(inner) => self.inner(table, inner, value, read)?,
+            None => self.scalar(&name, value)?,
+        };
+        let origin = self.origin(value.span().start);
+        read.insert(found, Given { text, origin });
+        Ok(())
+    }
+
+    /// Reads the values of a table inside a table. The text that stands for it as a whole is empty.
+    fn inner(
+        &self,
+        table: &str,
+        inner: &Inner,
+        value: &Value<'_>,
+        read: &mut Table,
+    ) -> Result<String, ConfigError> {
+        let name = format!("{table}.{}", inner.key);
+        let DeValue::Table(values) = value.get_ref() else {
+            let (kind, example) = (kind(value.get_ref()), inner.example);
+            let why = format!("{name} is {kind}: expected a table such as {example}");
+            return Err(self.refuse(value, why));
+        };
+        for (key, value) in values {
+            let text = format!("{}.{}", inner.key, key.get_ref());
+            let name = format!("{table}.{text}");
+            let Some(&found) = inner.keys.iter().find(|known| **known == text) else {
+                let known: Vec<&str> = inner.keys.iter().filter_map(|key| own_name(key)).collect();
+                return Err(self.unknown(&name, key.span().start, &known));
+            };
+            let (text, origin) = (self.scalar(&name, value)?, self.origin(value.span().start));
+            read.insert(found, Given { text, origin });
+        }
+        Ok(String::new())
     }
 
     /// A string, whole number or switch as text.
@@ -284,6 +339,11 @@ impl Reader<'_> {
     fn line(&self, at: usize) -> usize {
         self.text[..at.min(self.text.len())].matches('\n').count() + 1
     }
+}
+
+/// The key of a table inside a table as it is written there.
+fn own_name(key: &'static str) -> Option<&'static str> {
+    key.split_once('.').map(|(_, own)| own)
 }
 
 fn kind(value: &DeValue<'_>) -> &'static str {
@@ -358,6 +418,26 @@ mod tests {
     }
 
     #[test]
+    fn a_table_inside_a_table_may_be_written_in_any_form_of_toml() {
+        for text in [
+            "[[defaults]]\nrate = { mode = 'sample', ms = 100 }",
+            "[[defaults]]\nrate.mode = 'sample'\nrate.ms = 100",
+            "[[defaults]]\n[defaults.rate]\nmode = 'sample'\nms = 100",
+        ] {
+            let (_, table) = &read(text).unwrap().defaults[0];
+            let texts: Vec<(&str, &str)> = table
+                .iter()
+                .map(|(key, given)| (*key, given.text.as_str()))
+                .collect();
+            assert_eq!(
+                texts,
+                [("rate", ""), ("rate.mode", "sample"), ("rate.ms", "100")],
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_refused_with_its_line_and_the_known_ones() {
         let line = read("workers = 1\nwrokers = 2").unwrap_err();
         assert!(
@@ -375,7 +455,19 @@ mod tests {
         );
         let line = read("[[defaults]]\nkey = 2").unwrap_err();
         assert!(
-            line.contains("defaults.key: expected one of pattern, overflow"),
+            line.contains("defaults.key: expected one of pattern, messages"),
+            "{line}"
+        );
+        let line = read("[[most]]\noverflow = 2").unwrap_err();
+        assert!(
+            line.ends_with("most.overflow: expected one of pattern, messages, bytes, age_ms"),
+            "{line}"
+        );
+        let line = read("[[defaults]]\npattern = 'a'\nrate = { mod = 'all' }").unwrap_err();
+        assert!(
+            line.ends_with(
+                "node.toml:3: unknown setting defaults.rate.mod: expected one of mode, ms, max_wait_ms, when"
+            ),
             "{line}"
         );
     }
@@ -399,6 +491,27 @@ mod tests {
                 "node.toml:2: bound must be a table, [limits.bound]",
             ),
             ("[defaults]", "defaults must be tables, [[defaults]]"),
+            ("most = 1", "most must be tables, [[most]]"),
+            (
+                "[[defaults]]\nrate = 'sample'",
+                "node.toml:2: defaults.rate is a plain value: expected a table such as { mode = \"sample\", ms = 100 }",
+            ),
+            (
+                "[[defaults]]\nbatch = [1]",
+                "defaults.batch is an array: expected a table such as { ms = 50, messages = 100 }",
+            ),
+            (
+                "[[defaults]]\nbatch = { ms = 1.5 }",
+                "defaults.batch.ms is a fraction",
+            ),
+            (
+                "[[defaults]]\nmessages = { ms = 1 }",
+                "defaults.messages is a table: expected a string or a whole number",
+            ),
+            (
+                "[[defaults]]\n'rate.ms' = 1",
+                "unknown setting defaults.rate.ms",
+            ),
             ("retain = [1]", "retain must be tables, [[retain]]"),
             ("workers = ", "node.toml:1: not TOML: "),
             (

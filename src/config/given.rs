@@ -85,6 +85,9 @@ pub enum ConfigError {
     /// The command line is not understood.
     #[error("{}", one_line(.0))]
     Usage(String),
+    /// The machine has less than what is asked for.
+    #[error("{}", one_line(.0))]
+    Machine(String),
     /// The configuration file cannot be read or is not TOML, or has a name in it that is none of ours.
     #[error("{}{}: {}", one_line(&path.to_string_lossy()), line.map(|l| format!(":{l}")).unwrap_or_default(), one_line(why))]
     File {
@@ -142,6 +145,7 @@ mod tests {
             }
             .wrong(&evil, "sense"),
             ConfigError::Usage(evil.clone()),
+            ConfigError::Machine(evil.clone()),
             ConfigError::File {
                 path: PathBuf::from("x\ny"),
                 line: None,

@@ -5,17 +5,20 @@
 //! - [`setting`]: the one name of each setting, and what flags and environment gave
 //! - [`file`](mod@file): the TOML file
 //! - [`given`]: a value with its origin, and the error that names both
-//! - [`resolve`]: flags over environment over file over defaults; `tables` is its part for the file's tables
+//! - [`resolve`]: flags over environment over file over defaults; `tables` is its part for the file's tables, `defaults` for
+//!   what subscriptions have and may ask for
 //! - `check`: rules between settings
 //! - [`resolved`]: what is meant, as every role is handed it
 //! - [`print`](mod@print): the same as a file again
 //! - [`units`] and [`spec`]: how single values are written
-//! - [`surroundings`] and [`load`](mod@load): the two places that look at the machine
+//! - [`surroundings`] (with [`machine`] for its memory) and [`load`](mod@load): the places that look at the machine
 pub mod args;
 mod check;
+mod defaults;
 pub mod file;
 pub mod given;
 pub mod load;
+pub mod machine;
 pub mod print;
 pub mod resolve;
 pub mod resolved;

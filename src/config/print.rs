@@ -6,9 +6,11 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use pubsub_wire::value::{Batch, Bound, Rate, RateMode};
+
 use super::given::Origin;
 use super::resolve::Resolved;
-use super::resolved::{Config, Retain};
+use super::resolved::{Config, Defaults, Most, Retain};
 use super::{Log, spec, units};
 
 /// Column where the origins begin, so that values can be read down the page.
@@ -143,13 +145,18 @@ impl Page<'_> {
                     "notsent_lowat_bytes",
                     size(u64::from(worker.notsent_lowat_bytes)),
                 ),
+                ("mode_hold_ms", worker.mode_hold_ms.to_string()),
             ],
         )?;
         config
             .retain
             .iter()
             .try_for_each(|retain| self.retain(retain))?;
-        self.defaults(config)
+        config
+            .defaults
+            .iter()
+            .try_for_each(|entry| self.default(entry))?;
+        config.most.iter().try_for_each(|entry| self.most(entry))
     }
 
     fn retain(&mut self, retain: &Retain) -> fmt::Result {
@@ -170,27 +177,45 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn defaults(&mut self, config: &Config) -> fmt::Result {
-        let all = |pattern: &str| pattern == ">";
-        for (pattern, overflow) in config.overflow.iter().filter(|(pattern, _)| !all(pattern)) {
-            self.default(pattern, Some(spec::overflow_text(*overflow)))?;
+    fn default(&mut self, entry: &Defaults) -> fmt::Result {
+        self.bound("defaults", &entry.pattern, entry.bound)?;
+        let origin = |key: &str| format!("defaults {} {key}", entry.pattern);
+        if let Some(overflow) = entry.overflow {
+            self.line(&origin("overflow"), "overflow", &quoted(overflow.as_str()))?;
         }
-        let last = config.overflow.iter().find(|(pattern, _)| all(pattern));
-        self.default(
-            ">",
-            last.map(|(_, overflow)| spec::overflow_text(*overflow)),
-        )?;
-        self.line("defaults >", "messages", &config.default_messages)?;
-        self.line("defaults >", "bytes", &size(config.default_bytes))
+        if let Some(rate) = entry.rate {
+            self.line(&origin("rate"), "rate", &inline(&rate_values(rate)))?;
+        }
+        if let Some(batch) = entry.batch {
+            self.line(&origin("batch"), "batch", &inline(&batch_values(batch)))?;
+        }
+        Ok(())
     }
 
-    fn default(&mut self, pattern: &str, overflow: Option<&str>) -> fmt::Result {
-        let origin = format!("defaults {pattern}");
-        write!(self.text, "\n[[defaults]]\n")?;
-        self.line(&origin, "pattern", &quoted(pattern))?;
-        overflow.map_or(Ok(()), |overflow| {
-            self.line(&origin, "overflow", &quoted(overflow))
-        })
+    fn most(&mut self, entry: &Most) -> fmt::Result {
+        let most = entry.bound;
+        let bound = Bound {
+            messages: Some(most.messages),
+            bytes: Some(most.bytes),
+            age_ms: Some(most.age_ms),
+        };
+        self.bound("most", &entry.pattern, bound)
+    }
+
+    /// Begins an entry of a list by pattern with what all of them can name.
+    fn bound(&mut self, list: &str, pattern: &str, bound: Bound) -> fmt::Result {
+        let values = [
+            ("messages", bound.messages.map(|n| n.to_string())),
+            ("bytes", bound.bytes.map(size)),
+            ("age_ms", bound.age_ms.map(|ms| ms.to_string())),
+        ];
+        write!(self.text, "\n[[{list}]]\npattern = {}\n", quoted(pattern))?;
+        for (key, value) in values {
+            if let Some(value) = value {
+                self.line(&format!("{list} {pattern} {key}"), key, &value)?;
+            }
+        }
+        Ok(())
     }
 
     fn table(&mut self, name: &str, values: &[(&str, String)]) -> fmt::Result {
@@ -207,6 +232,35 @@ impl Page<'_> {
             origin => writeln!(self.text, "{line:ORIGIN_COLUMN$} # {origin}"),
         }
     }
+}
+
+fn rate_values(rate: Rate) -> Vec<(&'static str, String)> {
+    let mut values = vec![("mode", quoted(rate.mode.as_str()))];
+    if rate.mode != RateMode::All {
+        values.push(("ms", rate.ms.to_string()));
+    }
+    values.extend(rate.max_wait_ms.map(|ms| ("max_wait_ms", ms.to_string())));
+    values.push(("when", quoted(rate.when.as_str())));
+    values
+}
+
+fn batch_values(batch: Batch) -> Vec<(&'static str, String)> {
+    let values = [
+        ("ms", batch.ms.map(|ms| ms.to_string())),
+        ("messages", batch.messages.map(|n| n.to_string())),
+        ("bytes", batch.bytes.map(size)),
+    ];
+    let some = |(key, value): (_, Option<_>)| Some((key, value?));
+    values.into_iter().filter_map(some).collect()
+}
+
+/// A TOML table in one line.
+fn inline(values: &[(&str, String)]) -> String {
+    let values: Vec<String> = values
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    format!("{{ {} }}", values.join(", "))
 }
 
 /// A TOML string.

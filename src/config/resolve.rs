@@ -17,7 +17,7 @@ use super::resolved::{Config, PublishFrom, Source};
 use super::setting::Typed;
 use super::spec::{self, Expected};
 use super::surroundings::Surroundings;
-use super::{check, tables, units};
+use super::{check, defaults, tables, units};
 
 /// `--listen` when nobody says.
 const LISTEN_PORT: u16 = 8124;
@@ -109,7 +109,9 @@ pub fn resolve(
     let workers = pick
         .one("workers", |text| whole(text, WORKERS))?
         .unwrap_or(u64::from(here.cores));
-    let defaults = tables::defaults(file, &mut pick.origins)?;
+    let limits = tables::limits(file, &mut pick.origins)?;
+    let most = defaults::most(file, limits.bound, &mut pick.origins)?;
+    let defaults = defaults::defaults(file, limits.bound, &most, &mut pick.origins)?;
     let config = Config {
         workers: workers.min(*WORKERS.end()) as u32,
         listen,
@@ -148,11 +150,10 @@ pub fn resolve(
                 units::switch(text).ok_or_else(|| "true or false".to_owned())
             })?
             .unwrap_or(false),
-        limits: tables::limits(file, &mut pick.origins)?,
+        limits,
         worker: tables::worker(file, here.files, &mut pick.origins)?,
-        default_messages: defaults.messages,
-        default_bytes: defaults.bytes,
-        overflow: defaults.overflow,
+        defaults,
+        most,
     };
     let resolved = Resolved {
         config,

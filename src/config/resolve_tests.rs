@@ -2,12 +2,26 @@
 
 use std::path::Path;
 
-use pubsub_wire::value::Overflow;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::config::args::{Parsed, parse};
+use crate::config::machine::{Holder, Memory};
 use crate::config::print;
 use crate::config::{Log, LogFormat};
+
+const PATTERNS: &[&str] = &["a", "a.*", "a.>", "quotes.>", "quotes.*", "*.>", ">"];
+const DEFAULT_LINES: &[&str] = &[
+    "messages = 7",
+    "bytes = 70001",
+    "age_ms = '2s'",
+    "overflow = 'spill'",
+    "rate = { mode = 'throttle', ms = 5 }",
+    "batch = { messages = 2 }",
+];
+const MOST_LINES: &[&str] = &["messages = 5000", "bytes = '512KiB'", "age_ms = 2000"];
 
 fn here() -> Surroundings {
     Surroundings {
@@ -17,6 +31,10 @@ fn here() -> Surroundings {
         host: "box".to_owned(),
         run_base: PathBuf::from("/run/user/7"),
         files: 20_000,
+        memory: Some(Memory {
+            bytes: 1 << 30,
+            of: Holder::Machine,
+        }),
     }
 }
 
@@ -64,15 +82,11 @@ fn a_node_needs_no_settings() {
     );
     assert_eq!((plain.retain.len(), plain.retain[0].bytes), (1, 64 << 20));
     assert_eq!((plain.topics_max, plain.keys_max), (100_000, 1_000_000));
+    assert_eq!((plain.defaults.len(), plain.most.len()), (2, 0));
     assert_eq!(
-        (plain.default_messages, plain.default_bytes),
-        (1024, 1 << 20)
+        (plain.worker.connections, plain.worker.mode_hold_ms),
+        (20_000 - 64, 1000)
     );
-    assert_eq!(
-        plain.overflow,
-        [("quotes.>".to_owned(), Overflow::Conflate)]
-    );
-    assert_eq!(plain.worker.connections, 20_000 - 64);
 }
 
 #[test]
@@ -185,29 +199,6 @@ fn a_retention_for_all_topics_from_a_flag_leaves_the_patterns_of_the_file() {
 }
 
 #[test]
-fn overflow_by_pattern_goes_before_what_is_built_in() {
-    let overflow = |file: &str| with(&[], &[], file).unwrap().config.overflow;
-    let news = "[[defaults]]\npattern = 'news.*'\noverflow = 'disconnect'\n";
-    assert_eq!(overflow(news).len(), 2);
-    assert_eq!(
-        overflow(news)[1],
-        ("quotes.>".to_owned(), Overflow::Conflate)
-    );
-    let all = format!("{news}[[defaults]]\npattern = '>'\noverflow = 'drop_oldest'");
-    assert_eq!(overflow(&all)[1], (">".to_owned(), Overflow::DropOldest));
-    let bound = "[[defaults]]\npattern = '>'\nmessages = 7\nbytes = '2MiB'";
-    let config = with(&[], &[], bound).unwrap().config;
-    assert_eq!(
-        (
-            config.default_messages,
-            config.default_bytes,
-            config.overflow.len()
-        ),
-        (7, 2 << 20, 1)
-    );
-}
-
-#[test]
 fn every_wrong_flag_is_refused_with_its_name_value_and_what_would_be_right() {
     for (flag, value, part) in [
         ("workers", "0", "a whole number from 1 to 1024"),
@@ -297,6 +288,10 @@ fn every_wrong_table_of_the_file_is_refused_with_its_line() {
             "expected milliseconds from 1 to 86400000",
         ),
         (
+            "[worker]\nmode_hold_ms = '11m'",
+            "expected milliseconds from 0 to 600000, or a time such as 10s",
+        ),
+        (
             "[worker]\nconnections = 20000",
             "expected at most 19936: a process may open 20000 files here",
         ),
@@ -325,35 +320,40 @@ fn every_wrong_table_of_the_file_is_refused_with_its_line() {
             "[[retain]]\npattern = 'a'\nsize = '1MiB'\nage = '0'",
             "retain.1.age",
         ),
-        (
-            "[[defaults]]\npattern = 'a'\noverflow = 'spill'",
-            "this build has no spill yet",
-        ),
-        (
-            "[[defaults]]\npattern = 'a'\noverflow = 'drop'",
-            "expected drop_oldest, conflate or disconnect",
-        ),
-        (
-            "[[defaults]]\npattern = 'a'\nmessages = 3",
-            "one default bound for all topics",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nage_ms = 3",
-            "this build has no bound by age yet",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nmessages = 200000",
-            "at most limits.bound.messages, which is 100000",
-        ),
-        (
-            "[[defaults]]\npattern = '>'\nbytes = '1GiB'",
-            "at most limits.bound.bytes, which is 64MiB",
-        ),
     ] {
         let line = with(&[], &[], file).unwrap_err();
         assert!(line.contains(part), "{part:?} is not in {line:?}");
         assert!(line.contains("node.toml:"), "{line}");
     }
+}
+
+#[test]
+fn a_node_that_needs_more_memory_than_there_is_is_refused_with_what_to_lower() {
+    let ring = |bytes: &str| format!("[worker]\nring_bytes = '{bytes}'");
+    for (words, file, line) in [
+        (
+            vec!["--workers=10", "--retain=65MiB"],
+            ring("96MiB"),
+            "the node needs 1025MiB of memory: 65MiB for the log (retain, from --retain), and 96MiB (worker.ring_bytes, from \
+             node.toml:2) for each of 10 workers (workers, from --workers); the machine has 1024MiB: lower worker.ring_bytes, workers \
+             or retain",
+        ),
+        (
+            vec![],
+            ring("1TiB"),
+            "the node needs 6291520MiB of memory: 64MiB for the log (retain), and 1TiB (worker.ring_bytes, from node.toml:2) for each \
+             of 6 workers (workers); the machine has 1024MiB: lower worker.ring_bytes or workers",
+        ),
+        (
+            vec![],
+            "[[retain]]\npattern = 'a'\nsize = '1GiB'".to_owned(),
+            "the node needs 1472MiB of memory: 1088MiB for the log (retain), and 64MiB (worker.ring_bytes) for each of 6 workers \
+             (workers); the machine has 1024MiB: lower retain",
+        ),
+    ] {
+        assert_eq!(with(&words, &[], &file).unwrap_err(), line);
+    }
+    assert!(with(&["--workers=10", "--retain=64MiB"], &[], &ring("96MiB")).is_ok());
 }
 
 #[test]
@@ -369,9 +369,14 @@ fn a_run_dir_too_long_for_a_socket_is_refused() {
 
 #[test]
 fn what_is_printed_resolves_to_the_same() {
+    let rates = "[[defaults]]\npattern = 'quotes.*'\nmessages = 7\n[[defaults]]\npattern = 'quotes.>'\nage_ms = '7s'\n\
+        rate = { mode = 'sample', ms = 100, when = 'behind' }\nbatch = { ms = 50, bytes = '64KiB' }\n\
+        [[defaults]]\npattern = 'trades.*'\nrate = { mode = 'debounce', ms = '1s', max_wait_ms = 5000 }\n\
+        [[defaults]]\npattern = '>'\nrate = { mode = 'all' }\nbatch = { messages = 3 }\n\
+        [[most]]\npattern = 'quotes.*'\nmessages = 9\n[[most]]\npattern = '>'\nbytes = '512KiB'\nage_ms = 9000";
     let file = "workers = 3\norigins = ['https://a.b']\n[[retain]]\npattern = 'e.>'\nsize = 70001\nage = '90s'\ncount = 9\n\
         [[defaults]]\npattern = 'n.\u{e9}'\noverflow = 'disconnect'\n[[defaults]]\npattern = '>'\noverflow = 'conflate'\nmessages = 9\n\
-        [limits]\nframe_bytes = 70001\ntopics = 9\n[limits.bound]\nage_ms = 77\n[worker]\nhandshake_ms = '3s'\nring_bytes = '9MiB'";
+        [limits]\nframe_bytes = 70001\ntopics = 9\n[limits.bound]\nage_ms = 77\n[worker]\nhandshake_ms = '3s'\nmode_hold_ms = 0\nring_bytes = '9MiB'";
     for (words, file) in [
         (vec![], ""),
         (
@@ -400,6 +405,7 @@ fn what_is_printed_resolves_to_the_same() {
             file,
         ),
         (vec!["--publish", "anyone"], file),
+        (vec![], rates),
     ] {
         let first = with(&words, &[], file).unwrap();
         let printed = print::toml(&first);
@@ -409,13 +415,44 @@ fn what_is_printed_resolves_to_the_same() {
     }
 }
 
+proptest! {
+    #[test]
+    fn whatever_defaults_are_accepted_are_printed_as_they_are_meant(
+        defaults in vec((select(PATTERNS), subsequence(DEFAULT_LINES, 1..4)), 0..4),
+        most in vec((select(PATTERNS), subsequence(MOST_LINES, 0..3)), 0..3),
+    ) {
+        let list = |name: &str, entries: Vec<(&str, Vec<&str>)>| -> String {
+            let entry = |(pattern, lines): (&str, Vec<&str>)| {
+                format!("[[{name}]]\npattern = '{pattern}'\n{}\n", lines.join("\n"))
+            };
+            entries.into_iter().map(entry).collect()
+        };
+        let file = list("defaults", defaults) + &list("most", most);
+        // Many are refused, since an entry stands behind one that covers it.
+        if let Ok(first) = with(&[], &[], &file) {
+            let printed = print::toml(&first);
+            let second = with(&[], &[], &printed).map_err(|error| TestCaseError::fail(format!("{error} in\n{printed}")))?;
+            prop_assert_eq!(second.config, first.config);
+        }
+    }
+}
+
+#[test]
+fn the_file_that_the_manual_shows_is_accepted() {
+    let manual = include_str!("../../docs/operations.md");
+    let (_, file) = manual.split_once("```toml\n").unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let config = with(&[], &[], file).unwrap().config;
+    assert_eq!((config.defaults.len(), config.most.len()), (2, 1));
+}
+
 #[test]
 fn what_is_printed_says_where_it_came_from() {
     let printed = print::toml(
         &with(
             &["--workers", "3"],
             &[("MAX_ROWS", "4")],
-            "[worker]\nhandshakes = 5",
+            "[worker]\nhandshakes = 5\n[[defaults]]\npattern = 'a'\nmessages = 6\nbatch = { ms = 7 }\n[[most]]\npattern = 'b'\nmessages = 8",
         )
         .unwrap(),
     );
@@ -430,6 +467,10 @@ fn what_is_printed_says_where_it_came_from() {
     has("workers = 3 # --workers");
     has("rows = 4 # environment variable MAX_ROWS");
     has("handshakes = 5 # node.toml:2");
+    has("messages = 6 # node.toml:5");
+    has("batch = { ms = 7 } # node.toml:6");
+    has("messages = 8 # node.toml:9");
+    has("messages = 1024");
     has("drain = \"5s\"");
 }
 

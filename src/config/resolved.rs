@@ -1,6 +1,7 @@
 //! The configuration as meant: every default filled in, every value checked. Travels as JSON from the supervisor to the roles.
 use pubsub_wire::Limits;
-use pubsub_wire::value::Overflow;
+use pubsub_wire::limits::BoundLimits;
+use pubsub_wire::value::{Batch, Bound, Overflow, Rate};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,12 +51,34 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of a worker.
     pub worker: WorkerLimits,
-    /// Bound of a subscription that names none.
-    pub default_messages: u64,
-    /// Bound of a subscription that names none.
-    pub default_bytes: u64,
-    /// Overflow policy by pattern for a subscription that names none; first match wins, else `drop_oldest`.
-    pub overflow: Vec<(String, Overflow)>,
+    /// What a subscription has that does not name it: of each setting, the first that covers its text and has it; the last is `>`.
+    pub defaults: Vec<Defaults>,
+    /// What a subscription may ask for at most where that is less than `limits`: the first that covers its text.
+    pub most: Vec<Most>,
+}
+
+/// What subscriptions of a pattern have that do not name it; `None` is left to a later entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Defaults {
+    /// Topic or pattern: it counts for subscriptions that can receive nothing else.
+    pub pattern: String,
+    /// How much may be pending.
+    pub bound: Bound,
+    /// What gives when the bound is reached.
+    pub overflow: Option<Overflow>,
+    /// Rate.
+    pub rate: Option<Rate>,
+    /// Batches.
+    pub batch: Option<Batch>,
+}
+
+/// The largest bound that subscriptions of a pattern may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Most {
+    /// Topic or pattern: it counts for subscriptions that can receive nothing else.
+    pub pattern: String,
+    /// The bound.
+    pub bound: BoundLimits,
 }
 
 /// What publishes inside the node.
@@ -140,7 +163,7 @@ pub struct WorkerLimits {
     pub pending_publishes: usize,
     /// Control lane of one session, bytes.
     pub control_bytes: usize,
-    /// Rings of one worker, bytes.
+    /// Memory of one worker, bytes: its rings, what rates and batches hold, and frames partly written.
     pub ring_bytes: usize,
     /// One read of history, bytes.
     pub read_bytes: u32,
@@ -148,6 +171,8 @@ pub struct WorkerLimits {
     pub send_buffer_bytes: usize,
     /// `TCP_NOTSENT_LOWAT`, bytes; 0 leaves the system's.
     pub notsent_lowat_bytes: u32,
+    /// A subscription's mode switches once in this time at most, milliseconds.
+    pub mode_hold_ms: u64,
 }
 
 impl Default for WorkerLimits {
@@ -175,6 +200,8 @@ impl Default for WorkerLimits {
             send_buffer_bytes: 0,
             // What the kernel holds unsent can no longer be conflated.
             notsent_lowat_bytes: 16 << 10,
+            // Who reads in jerks is not told of each.
+            mode_hold_ms: 1000,
         }
     }
 }

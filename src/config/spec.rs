@@ -218,27 +218,22 @@ pub fn node(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
-/// Overflow policies that this build has.
+/// An overflow policy.
 pub fn overflow(text: &str) -> Result<Overflow, Expected> {
-    let have = "drop_oldest, conflate or disconnect";
-    match text {
-        "drop_oldest" => Ok(Overflow::DropOldest),
-        "conflate" => Ok(Overflow::Conflate),
-        "disconnect" => Ok(Overflow::Disconnect),
-        "drop_newest" | "spill" => Err(format!("{have}: this build has no {text} yet")),
-        _ => Err(have.to_owned()),
-    }
+    choice(text, &Overflow::ALL, Overflow::as_str)
 }
 
-/// Writes an overflow policy as it is read.
-pub fn overflow_text(overflow: Overflow) -> &'static str {
-    match overflow {
-        Overflow::DropOldest => "drop_oldest",
-        Overflow::DropNewest => "drop_newest",
-        Overflow::Conflate => "conflate",
-        Overflow::Spill => "spill",
-        Overflow::Disconnect => "disconnect",
-    }
+/// One of a few words.
+pub fn choice<T: Copy>(
+    text: &str,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<T, Expected> {
+    let words: Vec<&str> = all.iter().map(|one| word(*one)).collect();
+    let found = words.iter().position(|word| *word == text);
+    found
+        .map(|i| all[i])
+        .ok_or_else(|| format!("one of {}", words.join(", ")))
 }
 
 #[cfg(test)]
@@ -378,8 +373,8 @@ mod tests {
                 text
             );
         }
-        for text in ["drop_oldest", "conflate", "disconnect"] {
-            assert_eq!(overflow_text(overflow(text).unwrap()), text);
+        for policy in Overflow::ALL {
+            assert_eq!(overflow(policy.as_str()), Ok(policy));
         }
         for text in ["loopback", "anyone", "nobody"] {
             assert_eq!(publish_text(publish(text).unwrap()), text);

@@ -1,6 +1,6 @@
 //! What configuration takes from the machine.
 //!
-//! Owns the look at environment, host name, cores, folders and file limit. Must not contain: what follows from them. Driven by
+//! Owns the look at environment, host name, cores, folders, file limit and memory. Must not contain: what follows from them. Driven by
 //! `main`, once; tests make their own.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 
 use rustix::process::{Resource, getrlimit};
 
+use super::machine::Memory;
 use super::setting::SETTINGS;
 use super::spec;
 
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub run_base: PathBuf,
     /// Files one process may have open: the hard limit, to which the soft one is raised.
     pub files: u64,
+    /// Memory for all processes of the node; `None` where nothing is told.
+    pub memory: Option<Memory>,
 }
 
 impl Surroundings {
@@ -53,6 +56,7 @@ impl Surroundings {
             host: spec::node(&host).unwrap_or_else(|_| "node".to_owned()),
             run_base: run_base(env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)),
             files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+            memory: Memory::look(Path::new("/")),
         }
     }
 
@@ -84,6 +88,7 @@ mod tests {
     fn this_machine_can_be_looked_at() {
         let here = Surroundings::look();
         assert!(here.cores >= 1 && here.files >= 64 && here.directory.is_absolute());
+        assert!(here.memory.is_some_and(|memory| memory.bytes > 64 << 20));
         assert!(spec::node(&here.host).is_ok());
     }
 

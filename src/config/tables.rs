@@ -1,6 +1,7 @@
-//! The file's tables: limits, retention and defaults by topic pattern.
+//! The file's tables: limits, and retention by topic pattern.
 //!
-//! Owns their defaults and ranges. Must not contain: what is also a flag (`resolve`). Driven by `resolve`.
+//! Owns their defaults and ranges. Must not contain: what is also a flag (`resolve`), or what subscriptions have by default
+//! (`defaults`, which reads its tables with the functions here). Driven by `resolve`.
 //!
 //! Law: in a list of patterns the first that matches counts, so an entry behind `>` is refused: it could never act.
 
@@ -10,7 +11,6 @@ use std::ops::RangeInclusive;
 use pubsub_wire::Limits;
 use pubsub_wire::limits::BoundLimits;
 use pubsub_wire::topic::check_subscription;
-use pubsub_wire::value::Overflow;
 
 use super::file::{File, Table};
 use super::given::{ConfigError, Given, Origin};
@@ -24,10 +24,6 @@ use super::units;
 pub(super) const FILES_RESERVED: u64 = 64;
 /// What the log keeps when nobody says.
 const RETAIN_BYTES: u64 = 64 << 20;
-/// Messages a subscription may be behind when nobody says.
-const DEFAULT_MESSAGES: u64 = 1024;
-/// Bytes a subscription may be behind when nobody says.
-const DEFAULT_BYTES: u64 = 1 << 20;
 
 type Origins = BTreeMap<String, Origin>;
 
@@ -69,16 +65,7 @@ impl Reader<'_> {
         range: RangeInclusive<u64>,
         default: u64,
     ) -> Result<u64, ConfigError> {
-        let (least, most) = (
-            units::bytes_text(*range.start()),
-            units::bytes_text(*range.end()),
-        );
-        let expected = || format!("a size from {least} to {most}");
-        self.read(key, default, |text| {
-            units::bytes(text)
-                .filter(|b| range.contains(b))
-                .ok_or_else(expected)
-        })
+        self.read(key, default, |text| bytes_in(text, range.clone()))
     }
 
     fn millis(
@@ -87,15 +74,28 @@ impl Reader<'_> {
         range: RangeInclusive<u64>,
         default: u64,
     ) -> Result<u64, ConfigError> {
-        let (least, most) = (range.start(), range.end());
-        let expected = || format!("milliseconds from {least} to {most}, or a time such as 10s");
-        let read = |text: &str| units::count(text).or(units::millis(text));
-        self.read(key, default, |text| {
-            read(text)
-                .filter(|ms| range.contains(ms))
-                .ok_or_else(expected)
-        })
+        self.read(key, default, |text| millis_in(text, range.clone()))
     }
+}
+
+/// A size in a range.
+pub(super) fn bytes_in(text: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+    let (least, most) = (
+        units::bytes_text(*range.start()),
+        units::bytes_text(*range.end()),
+    );
+    units::bytes(text)
+        .filter(|bytes| range.contains(bytes))
+        .ok_or_else(|| format!("a size from {least} to {most}"))
+}
+
+/// Milliseconds in a range, as a number or with a unit.
+pub(super) fn millis_in(text: &str, range: RangeInclusive<u64>) -> Result<u64, Expected> {
+    let (least, most) = (range.start(), range.end());
+    units::count(text)
+        .or(units::millis(text))
+        .filter(|millis| range.contains(millis))
+        .ok_or_else(|| format!("milliseconds from {least} to {most}, or a time such as 10s"))
 }
 
 /// `[limits]` and `[limits.bound]`. Topics have no larger limits than the protocol's own.
@@ -217,6 +217,7 @@ pub(super) fn worker(
             0..=1 << 30,
             usual.notsent_lowat_bytes.into(),
         )? as u32,
+        mode_hold_ms: own.millis("mode_hold_ms", 0..=600_000, usual.mode_hold_ms)?,
     })
 }
 
@@ -256,79 +257,8 @@ pub(super) fn retain(
     Ok(list)
 }
 
-/// What a subscription has that names neither bound nor overflow.
-pub(super) struct Defaults {
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-    pub(super) overflow: Vec<(String, Overflow)>,
-}
-
-/// `[[defaults]]`, the first match wins; quotes conflate unless the file says otherwise.
-pub(super) fn defaults(file: &File, origins: &mut Origins) -> Result<Defaults, ConfigError> {
-    let mut found = Defaults {
-        messages: DEFAULT_MESSAGES,
-        bytes: DEFAULT_BYTES,
-        overflow: Vec::new(),
-    };
-    let mut all = false;
-    for (i, (origin, table)) in file.defaults.iter().enumerate() {
-        let name = format!("defaults.{}", i + 1);
-        let pattern = pattern(&name, table, origin, all)?;
-        all = pattern == ">";
-        if let Some(overflow) = optional(&name, "overflow", table, spec::overflow)? {
-            found.overflow.push((pattern.clone(), overflow));
-        }
-        if let Some(given) = table.get("age_ms") {
-            return Err(given.wrong(
-                &format!("{name}.age_ms"),
-                "nothing: this build has no bound by age yet",
-            ));
-        }
-        bounds(&name, &pattern, table, &mut found)?;
-        origins.insert(format!("defaults {pattern}"), origin.clone());
-    }
-    if !found
-        .overflow
-        .iter()
-        .any(|(pattern, _)| pattern == ">" || pattern == "quotes.>")
-    {
-        found
-            .overflow
-            .push(("quotes.>".to_owned(), Overflow::Conflate));
-    }
-    Ok(found)
-}
-
-/// The bounds of one `[[defaults]]`: so far one pair for all topics.
-fn bounds(
-    name: &str,
-    pattern: &str,
-    table: &Table,
-    found: &mut Defaults,
-) -> Result<(), ConfigError> {
-    for key in ["messages", "bytes"] {
-        if let Some(given) = table.get(key).filter(|_| pattern != ">") {
-            let expected =
-                "it with the pattern \">\": this build has one default bound for all topics";
-            return Err(given.wrong(&format!("{name}.{key}"), expected));
-        }
-    }
-    let size = |text: &str| {
-        units::bytes(text)
-            .filter(|bytes| *bytes > 0)
-            .ok_or_else(|| "a size, such as 1MiB".to_owned())
-    };
-    if let Some(messages) = optional(name, "messages", table, |text| whole(text, 1..=100_000_000))?
-    {
-        found.messages = messages;
-    }
-    if let Some(bytes) = optional(name, "bytes", table, size)? {
-        found.bytes = bytes;
-    }
-    Ok(())
-}
-
-fn optional<T>(
+/// The value of a key, if it is there.
+pub(super) fn optional<T>(
     name: &str,
     key: &str,
     table: &Table,
@@ -342,7 +272,8 @@ fn optional<T>(
         .map_err(|expected| given.wrong(&format!("{name}.{key}"), expected))
 }
 
-fn required<'a>(
+/// A key that must be there.
+pub(super) fn required<'a>(
     name: &str,
     key: &str,
     table: &'a Table,
@@ -359,7 +290,7 @@ fn required<'a>(
 }
 
 /// The pattern of an entry; refused when it stands behind `>`.
-fn pattern(
+pub(super) fn pattern(
     name: &str,
     table: &Table,
     origin: &Origin,

@@ -86,6 +86,10 @@ pub struct SlowRow {
     pub lag: SlowLag,
     /// What gives.
     pub overflow: Overflow,
+    /// Which other settings act, in short: `sample 100 ms · batch 50 ms · credit 0`. Empty where none does, and from a worker of an
+    /// older build.
+    #[serde(default)]
+    pub settings: String,
 }
 
 /// How far behind a subscription is.
@@ -249,13 +253,14 @@ mod tests {
                 age_ms: 3,
             },
             overflow: Overflow::Conflate,
+            settings: "sample 100 ms".into(),
         };
         assert_eq!(
             json(&Report::Slow {
                 id: 3,
                 rows: vec![row]
             }),
-            r#"{"did":"slow","id":3,"rows":[{"session":"s-1","topic":"quotes.>","mode":"behind","lag":{"messages":1,"bytes":2,"age_ms":3},"overflow":"conflate"}]}"#
+            r#"{"did":"slow","id":3,"rows":[{"session":"s-1","topic":"quotes.>","mode":"behind","lag":{"messages":1,"bytes":2,"age_ms":3},"overflow":"conflate","settings":"sample 100 ms"}]}"#
         );
     }
 

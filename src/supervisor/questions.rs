@@ -131,6 +131,7 @@ mod tests {
             mode,
             lag,
             overflow,
+            settings: String::new(),
         }
     }
 

@@ -35,10 +35,11 @@ pub fn status(status: &Status) -> String {
         totals.connections, totals.subscriptions, totals.behind
     ));
     line(format!(
-        "messages: {} published, {} delivered ({}), {} conflated, lost {}; delivery p50 {} p99 {}",
+        "messages: {} published, {} delivered ({}), {} filtered by rates, {} conflated, lost {}; delivery p50 {} p99 {}",
         totals.published,
         totals.delivered,
         bytes(totals.delivered_bytes),
+        totals.filtered,
         totals.conflated,
         reasons(&totals.lost),
         micros(totals.delivery.p50_us),
@@ -113,11 +114,12 @@ pub fn slow(rows: &[SlowOf]) -> String {
             lag.messages.to_string(),
             bytes(lag.bytes),
             format!("{} ms", lag.age_ms),
-            crate::config::spec::overflow_text(row.overflow).to_owned(),
+            row.overflow.as_str().to_owned(),
+            row.settings.clone(),
         ]
     };
     let head = [
-        "worker", "session", "topic", "mode", "messages", "bytes", "age", "overflow",
+        "worker", "session", "topic", "mode", "messages", "bytes", "age", "overflow", "settings",
     ];
     table(&head, rows.iter().map(row).collect())
 }
@@ -247,6 +249,7 @@ mod tests {
             mode: "behind".into(),
             lag,
             overflow: Overflow::DropOldest,
+            settings: "batch 50 ms · credit 0".into(),
         };
         let text = slow(&[SlowOf { worker: 3, row }]);
         let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
@@ -262,7 +265,13 @@ mod tests {
                 "KiB",
                 "70",
                 "ms",
-                "drop_oldest"
+                "drop_oldest",
+                "batch",
+                "50",
+                "ms",
+                "·",
+                "credit",
+                "0"
             ]
         );
         assert_eq!(slow(&[]), "no subscription is behind\n");

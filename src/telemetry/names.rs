@@ -59,6 +59,7 @@ metrics! {
     DELIVERED_TOTAL = "pubsub_delivered_total", Counter, "Messages handed whole to the kernel.";
     DELIVERED_BYTES_TOTAL = "pubsub_delivered_bytes_total", Counter, "Bytes of messages handed whole to the kernel.";
     LOST_TOTAL = "pubsub_lost_total", Counter, "Messages lost to subscriptions and announced to them, by reason (epoch: gaps, whose length is not known).";
+    FILTERED_TOTAL = "pubsub_filtered_total", Counter, "Messages left out by the rates that subscribers asked for.";
     CONFLATED_TOTAL = "pubsub_conflated_total", Counter, "Messages skipped because a newer one of their key superseded them.";
     SPILLED_MESSAGES = "pubsub_spilled_messages", Gauge, "Messages that subscriptions have yet to read back from the log.";
     DELIVERY_SECONDS = "pubsub_delivery_seconds", Histogram, "From numbered by the hub to handed to the kernel.";

@@ -28,7 +28,7 @@ pub use super::slots::{
 /// "pubsubsb" in ASCII: says that a descriptor really is a scoreboard.
 const MAGIC: u64 = 0x7075_6273_7562_7362;
 /// Rises with every change of the layout, so that a process never reads another build's numbers as its own.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
 /// What must hold of a descriptor before it is mapped: nobody can shrink it afterwards.
 const SEALS: SealFlags = SealFlags::SHRINK
     .union(SealFlags::GROW)

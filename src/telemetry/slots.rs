@@ -71,6 +71,8 @@ pub struct WorkerSlot {
     pub delivered: AtomicU64,
     /// Bytes of those.
     pub delivered_bytes: AtomicU64,
+    /// Messages left out by rates.
+    pub filtered: AtomicU64,
     /// Messages skipped because a newer one of their key superseded them.
     pub conflated: AtomicU64,
     /// Publications taken from sessions.

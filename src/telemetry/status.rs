@@ -74,6 +74,9 @@ pub struct Totals {
     pub delivered: u64,
     /// Their bytes.
     pub delivered_bytes: u64,
+    /// Messages left out by rates.
+    #[serde(default)]
+    pub filtered: u64,
     /// Messages superseded by a newer one of their key.
     pub conflated: u64,
     /// Messages lost, by reason.
@@ -238,6 +241,7 @@ impl Totals {
         self.sessions_total += load(&worker.sessions_total);
         self.delivered += load(&worker.delivered);
         self.delivered_bytes += load(&worker.delivered_bytes);
+        self.filtered += load(&worker.filtered);
         self.conflated += load(&worker.conflated);
         self.restarts += load(&worker.restarts);
         for why in Lost::ALL {

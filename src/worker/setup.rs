@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::telemetry::scoreboard::State;
 use pubsub_stream::{Defaults, Engine, Now};
-use pubsub_wire::value::Bound;
+use pubsub_wire::limits::BoundLimits;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::task::spawn_local;
@@ -106,8 +106,8 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         publish_bytes_per_s: worker.publish_bytes_per_s,
         pending_publishes: worker.pending_publishes,
         defaults: defaults(config),
-        most: Vec::new(),
-        mode_hold_ns: 1000 * MS,
+        most: most(config),
+        mode_hold_ns: worker.mode_hold_ms.saturating_mul(MS),
         publish_denied: publish_denied(config),
         read_bytes: worker.read_bytes,
         reads_in_flight: READS_IN_FLIGHT,
@@ -117,21 +117,22 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
 
 /// What subscriptions have that do not name it.
 fn defaults(config: &Config) -> Vec<Defaults> {
-    let overflow = config.overflow.iter().map(|(pattern, overflow)| Defaults {
-        pattern: pattern.clone(),
-        overflow: Some(*overflow),
-        ..Defaults::default()
+    let entries = config.defaults.iter().map(|entry| Defaults {
+        pattern: entry.pattern.clone(),
+        rate: entry.rate,
+        batch: entry.batch,
+        bound: entry.bound,
+        overflow: entry.overflow,
     });
-    let bound = Defaults {
-        pattern: ">".to_owned(),
-        bound: Bound {
-            messages: Some(config.default_messages),
-            bytes: Some(config.default_bytes),
-            age_ms: None,
-        },
-        ..Defaults::default()
-    };
-    overflow.chain([bound]).collect()
+    entries.collect()
+}
+
+/// What subscriptions may ask for at most.
+fn most(config: &Config) -> Vec<(String, BoundLimits)> {
+    let entries = config.most.iter();
+    entries
+        .map(|entry| (entry.pattern.clone(), entry.bound))
+        .collect()
 }
 
 /// What only the node publishes: executions always, quotes while a source makes them.

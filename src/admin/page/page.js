@@ -99,7 +99,7 @@ function render(status, at) {
   const reasons = [['lost', t.lost], ['refused', t.rejected], ['closed', t.closed]];
   rows('reasons', reasons.flatMap(([what, by]) => Object.entries(by).filter(([, n]) => n > 0).map(([reason, n]) => [what, reason, count(n)])), 'none');
   rows('slowest', (status.slowest ?? []).map((s) => [
-    s.worker, s.session, s.topic, s.mode, count(s.lag.messages), bytes(s.lag.bytes), `${count(s.lag.age_ms)} ms`, s.overflow,
+    s.worker, s.session, s.topic, s.mode, count(s.lag.messages), bytes(s.lag.bytes), `${count(s.lag.age_ms)} ms`, s.overflow, s.settings,
   ]), status.slowest ? 'no subscription is behind' : 'the supervisor cannot be asked');
   last = { status, at };
 }

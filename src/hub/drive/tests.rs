@@ -26,6 +26,7 @@ fn config(flags: &[&str]) -> Config {
         host: "n".into(),
         run_base: PathBuf::from("/"),
         files: 20_000,
+        memory: None,
     };
     load(&typed.node, &here)
         .expect("a good configuration")

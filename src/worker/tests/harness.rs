@@ -62,10 +62,10 @@ pub(super) fn config() -> Config {
             read_bytes: 256 << 10,
             send_buffer_bytes: 0,
             notsent_lowat_bytes: 16 << 10,
+            mode_hold_ms: 1000,
         },
-        default_messages: 1024,
-        default_bytes: 1 << 20,
-        overflow: Vec::new(),
+        defaults: Vec::new(),
+        most: Vec::new(),
     }
 }
 

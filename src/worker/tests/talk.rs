@@ -1,5 +1,8 @@
 //! What a client that behaves gets.
 use super::harness::{Node, config};
+use crate::config::{Defaults, Most};
+use pubsub_wire::limits::BoundLimits;
+use pubsub_wire::value::{Bound, Overflow};
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use tungstenite::Message;
@@ -154,7 +157,14 @@ fn echo_returns_texts_and_binaries_of_every_size() {
 fn a_subscriber_that_stops_reading_for_a_while_loses_nothing_within_its_bound() {
     let mut roomy = config();
     // 20 MB are sent: far more than the kernel takes for a client that does not read.
-    roomy.default_bytes = 64 << 20;
+    roomy.defaults = vec![Defaults {
+        pattern: ">".to_owned(),
+        bound: Bound {
+            bytes: Some(64 << 20),
+            ..Bound::default()
+        },
+        ..Defaults::default()
+    }];
     let node = Node::start(roomy);
     let (mut reader, mut writer) = (node.client(), node.client());
     reader.subscribe("t");
@@ -174,6 +184,47 @@ fn a_subscriber_that_stops_reading_for_a_while_loses_nothing_within_its_bound() 
             assert_eq!(message["offset"], last);
         }
     }
+}
+
+#[test]
+fn a_subscriber_gets_what_the_node_has_for_its_pattern_and_no_more_than_it_may_ask_for() {
+    let mut set_up = config();
+    set_up.defaults = vec![Defaults {
+        pattern: "news.*".to_owned(),
+        bound: Bound {
+            messages: Some(7),
+            ..Bound::default()
+        },
+        overflow: Some(Overflow::Disconnect),
+        ..Defaults::default()
+    }];
+    set_up.most = vec![Most {
+        pattern: "news.>".to_owned(),
+        bound: BoundLimits {
+            messages: 9,
+            ..set_up.limits.bound
+        },
+    }];
+    let node = Node::start(set_up);
+    let mut client = node.client();
+    let mut settings = |topic: &str, bound: &str| {
+        client.say(&format!(
+            r#"{{"op":"subscribe","topic":"{topic}","bound":{bound}}}"#
+        ));
+        let settings = client.json()["settings"].take();
+        (
+            settings["bound"]["messages"].as_u64(),
+            settings["overflow"].as_str().map(str::to_owned),
+        )
+    };
+    let has = |messages: u64, overflow: &str| (Some(messages), Some(overflow.to_owned()));
+    assert_eq!(settings("news.eu", "null"), has(7, "disconnect"));
+    assert_eq!(
+        settings("news.us", r#"{"messages":99}"#),
+        has(9, "disconnect")
+    );
+    assert_eq!(settings("news.eu.de", "null"), has(9, "drop_oldest"));
+    assert_eq!(settings("sport", "null"), has(1024, "drop_oldest"));
 }
 
 #[test]
