@@ -198,11 +198,6 @@ impl<M: Machine> World<M> {
         self.turn();
     }
 
-    pub fn wait_until_ms(&mut self, ms: u64) {
-        let to_ns = ms * 1_000_000;
-        self.wait_us((to_ns - self.now.mono_ns) / 1000);
-    }
-
     /// The socket takes so much from now on; one that had refused is told so.
     pub fn set_room(&mut self, who: usize, room: Room) {
         let socket = &mut self.sockets[who];
@@ -220,10 +215,6 @@ impl<M: Machine> World<M> {
 
     pub fn note_quiet(&mut self, who: usize) {
         self.sockets[who].seen.note(self.now, What::Quiet);
-    }
-
-    pub fn is_open(&self, who: usize) -> bool {
-        self.sockets[who].open
     }
 
     /// What `who` saw until now.

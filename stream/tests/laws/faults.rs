@@ -7,15 +7,15 @@ use crate::checker::{
     WINDOW, broken, check,
 };
 use crate::drive::{Transcript, What};
-use crate::laws::config;
+use crate::laws::{ALL_ACTS, config};
 use crate::model::Model;
-use crate::script::{ANY, Acts, End, Pub, Script, Step, script};
+use crate::script::{ANY, End, Pub, Script, Step, script};
 
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn the_model_keeps_every_law(script in script(ANY, Acts { socket: true, reconfigure: true })) {
+    fn the_model_keeps_every_law(script in script(ANY, ALL_ACTS)) {
         let seen = script.run(Model::new());
         check(&seen, script.text, &ALL).map_err(TestCaseError::fail)?;
     }
@@ -168,7 +168,7 @@ fn a_count_of_the_ledger_that_is_wrong_is_found() {
         "retention",
     ] {
         let count = |frame: &mut Value| {
-            frame["ledger"][path] = (frame["ledger"][path].as_u64().unwrap() + 1).into()
+            frame["ledger"][path] = (frame["ledger"][path].as_u64().unwrap() + 1).into();
         };
         assert_found(&change(&seen, "ledger", 0, count), LEDGER);
         assert_found(&change(&seen, "unsubscribed", 0, count), LEDGER);
@@ -232,7 +232,7 @@ fn a_bound_that_kept_one_too_many_is_found() {
         assert!(broken(&seen, "t.a", &ALL).is_empty());
         assert_found(
             &change(&seen, "subscribed", 0, |s| {
-                s["settings"]["bound"] = told.clone()
+                s["settings"]["bound"] = told.clone();
             }),
             law,
         );
@@ -245,19 +245,19 @@ fn a_batch_that_is_too_large_or_none_is_found() {
     assert!(broken(&seen, "t.a", &ALL).is_empty());
     assert_found(
         &change(&seen, "subscribed", 0, |s| {
-            s["settings"]["batch"]["messages"] = 2.into()
+            s["settings"]["batch"]["messages"] = 2.into();
         }),
         BATCHES,
     );
     assert_found(
         &change(&seen, "subscribed", 0, |s| {
-            s["settings"]["batch"]["bytes"] = 200.into()
+            s["settings"]["batch"]["bytes"] = 200.into();
         }),
         BATCHES,
     );
     assert_found(
         &change(&seen, "subscribed", 0, |s| {
-            s["settings"]["batch"] = Value::Null
+            s["settings"]["batch"] = Value::Null;
         }),
         BATCHES,
     );
@@ -267,7 +267,7 @@ fn a_batch_that_is_too_large_or_none_is_found() {
     );
     assert_found(
         &change(&seen, "batch", 1, |b| {
-            b["items"].as_array_mut().unwrap().reverse()
+            b["items"].as_array_mut().unwrap().reverse();
         }),
         ORDER,
     );
@@ -287,7 +287,7 @@ fn a_message_that_was_not_asked_for_is_found() {
     for (_, what) in &mut less.events {
         match what {
             What::Command(command) if command["op"] == "credit" && command["n"] == 2 => {
-                command["n"] = 1.into()
+                command["n"] = 1.into();
             }
             _ => {}
         }

@@ -9,13 +9,14 @@ use crate::checker::{
 use crate::script::{ANY, Acts, Draw, PLAIN, RATES, Script, script};
 use crate::subject::Subject;
 
-const ALL_ACTS: Acts = Acts {
+pub const ALL_ACTS: Acts = Acts {
     socket: true,
     reconfigure: true,
+    wait_us: 2_000_000,
 };
 const FIXED: Acts = Acts {
-    socket: true,
     reconfigure: false,
+    ..ALL_ACTS
 };
 
 /// Cases are as many as `PROPTEST_CASES` says, and none is kept on disk: a failure prints its script.

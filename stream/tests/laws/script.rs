@@ -357,6 +357,8 @@ pub fn publication() -> impl Strategy<Value = Pub> {
 pub struct Acts {
     pub socket: bool,
     pub reconfigure: bool,
+    /// The longest wait.
+    pub wait_us: u64,
 }
 
 pub fn step(draw: Draw, acts: Acts) -> BoxedStrategy<Step> {
@@ -364,7 +366,7 @@ pub fn step(draw: Draw, acts: Acts) -> BoxedStrategy<Step> {
         Just(1_000_u64),
         Just(10_000),
         Just(100_000),
-        1_u64..2_000_000
+        1..acts.wait_us
     ];
     let some = proptest::collection::vec(publication(), 1..5);
     let mut all: Vec<(u32, BoxedStrategy<Step>)> = vec![

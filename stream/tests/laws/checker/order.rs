@@ -38,15 +38,12 @@ pub fn order(facts: &Facts<'_>) -> Found {
                 }
             };
         }
-        match frame.value["op"].as_str() {
-            Some("gap" | "position") => {
-                let offset = frame.value["offset"].as_i64().ok_or("no offset")?;
-                if offset < passed {
-                    return Err(format!("{} after {passed}", frame.value));
-                }
-                passed = offset;
+        if matches!(frame.value["op"].as_str(), Some("gap" | "position")) {
+            let offset = frame.value["offset"].as_i64().ok_or("no offset")?;
+            if offset < passed {
+                return Err(format!("{} after {passed}", frame.value));
             }
-            _ => {}
+            passed = offset;
         }
     }
     Ok(())

@@ -82,10 +82,11 @@ pub fn contents(facts: &Facts<'_>) -> Found {
             if !facts.view.contains(&index) || facts.published[&index] > facts.begun[number] {
                 return Err(format!("{} is none of {} then", entry.offset, facts.text));
             }
+            let data = item["data"].to_string();
             let same = item["topic"] == *entry.topic
                 && item["key"].as_str() == entry.key.as_deref()
                 && item["ts"].as_u64() == Some(entry.ts_us)
-                && item["data"].to_string() == entry.data;
+                && entry.data == data;
             if !same {
                 return Err(format!("{item} is not {entry:?}"));
             }

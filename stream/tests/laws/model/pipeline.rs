@@ -153,9 +153,10 @@ impl Pipeline {
         self.over |= !self.queue.push_bounded(item, overflow, bound);
     }
 
-    /// Whether it is behind.
+    /// Whether it is behind. A frame under way alone has nothing behind it.
     fn look(&mut self, now: Now) {
-        if !self.behind && self.queue.is_high(self.settings.bound, now.mono_ns) {
+        let waits = self.queue.items().next().is_some();
+        if waits && !self.behind && self.queue.is_high(self.settings.bound, now.mono_ns) {
             self.behind = true;
             self.announce = true;
         }

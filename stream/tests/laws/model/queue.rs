@@ -213,16 +213,34 @@ impl Queue {
         }
     }
 
+    /// A newer message of its key waits, too.
+    fn is_superseded(&self, at: usize, item: &Item) -> bool {
+        self.places.iter().skip(at + 1).any(|p| match p {
+            Place::Item(newer) => item.is_superseded_by(newer),
+            Place::Lost(_) => false,
+        })
+    }
+
+    /// How many messages at the front are superseded, and the position of the last of them.
+    pub fn superseded(&self, skips: bool) -> (usize, Option<i64>) {
+        let mut passed = None;
+        for (at, place) in self.places.iter().enumerate() {
+            match place {
+                Place::Item(item) if skips && self.is_superseded(at, item) => {
+                    passed = Some(item.position());
+                }
+                _ => return (at, passed),
+            }
+        }
+        (self.places.len(), passed)
+    }
+
     /// Places of the next frame of messages, from the front: how many to leave out before each, and the items.
     pub fn next_frame(&self, skips: bool, credit: u64) -> Vec<(usize, Item)> {
         let (mut frame, mut skipped) = (Vec::<(usize, Item)>::new(), 0);
         for (at, place) in self.places.iter().enumerate() {
             let Place::Item(item) = place else { break };
-            let newer = self.places.iter().skip(at + 1).any(|p| match p {
-                Place::Item(newer) => item.is_superseded_by(newer),
-                Place::Lost(_) => false,
-            });
-            if skips && newer {
+            if skips && self.is_superseded(at, item) {
                 skipped += 1;
                 continue;
             }

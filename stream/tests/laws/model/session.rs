@@ -21,7 +21,8 @@ enum Control {
 /// What the frame on offer means once its first byte is taken.
 enum Offer {
     Control,
-    Gap(Loss),
+    /// And how many superseded messages are left out before it.
+    Gap(Loss, usize),
     Live,
     Behind,
     Messages(Vec<(usize, Item)>),
@@ -190,7 +191,7 @@ impl Session {
         if let Some((rest, _)) = &self.rest {
             return rest.clone();
         }
-        self.offer = self.next(now).map(|(payload, offer)| (payload, offer));
+        self.offer = self.next(now);
         self.offer
             .as_ref()
             .map_or(Vec::new(), |(bytes, _)| bytes.clone())
@@ -203,11 +204,11 @@ impl Session {
         let subscription = self.subscription.as_ref()?;
         let (text, bound) = (&subscription.text, subscription.settings.bound);
         let queue = &subscription.queue;
-        if let Some(Place::Lost(loss)) = queue.places.front() {
-            return Some((
-                gap(subscription, loss, subscription.last),
-                Offer::Gap(loss.clone()),
-            ));
+        let skips = subscription.behind && subscription.settings.overflow == Overflow::Conflate;
+        let (skipped, passed) = queue.superseded(skips);
+        if let Some(Place::Lost(loss)) = queue.places.get(skipped) {
+            let bytes = gap(subscription, loss, passed.unwrap_or(subscription.last));
+            return Some((bytes, Offer::Gap(loss.clone(), skipped)));
         }
         let lag = |mode| {
             let age_ms = queue.age_ns(now.mono_ns) / 1_000_000;
@@ -225,7 +226,6 @@ impl Session {
         if subscription.behind && queue.is_low(bound, now.mono_ns) {
             return Some((lag("live"), Offer::Live));
         }
-        let skips = subscription.behind && subscription.settings.overflow == Overflow::Conflate;
         let credit = subscription.demand.unwrap_or(u64::MAX);
         let frame = if credit > 0 {
             queue.next_frame(skips, credit)
@@ -235,7 +235,7 @@ impl Session {
         if frame.is_empty() {
             let leaving = self.leaving.as_ref()?;
             let out = queue.places.is_empty() || now.mono_ns >= leaving.until_ns;
-            return out.then(|| (self.unsubscribed(subscription, &leaving.id), Offer::Last));
+            return out.then(|| (Self::unsubscribed(subscription, &leaving.id), Offer::Last));
         }
         let item = &frame[0].1;
         let payload = if item.batch.is_some() {
@@ -261,14 +261,14 @@ impl Session {
                     bytes.extend(gap(s, loss, last));
                     last = loss.to;
                 }
-                bytes.extend(self.unsubscribed(s, id));
+                bytes.extend(Self::unsubscribed(s, id));
                 bytes
             }
             _ => Vec::new(),
         }
     }
 
-    fn unsubscribed(&self, subscription: &Pipeline, id: &Value) -> Vec<u8> {
+    fn unsubscribed(subscription: &Pipeline, id: &Value) -> Vec<u8> {
         let more = json!({"ledger": subscription.ledger()});
         render::frame(&render::answer(
             "unsubscribed",
@@ -316,8 +316,9 @@ impl Session {
         };
         match offer {
             Offer::Control => {}
-            Offer::Gap(loss) => {
-                subscription.queue.places.pop_front();
+            Offer::Gap(loss, skipped) => {
+                subscription.queue.places.drain(..=skipped);
+                subscription.counts.conflated += skipped as u64;
                 subscription.last = loss.to;
             }
             Offer::Behind => subscription.announce = false,
