@@ -1,0 +1,24 @@
+//! Laws of the engine under any settings: rates, batches, bounds, policies, credit and changes of all of them.
+//!
+//! `drive` steps virtual time and sockets; `script` draws what happens; `subject` is the engine and `model` a naive one in its
+//! place; `checker` holds the laws that need no prediction. `laws` runs them over the engine, `equal` compares engine and model frame
+//! by frame, `cohorts` compares subscribers with each other, `vectors` are the operators' exact times, `bad_settings` what is refused.
+//! `faults` shows that the checker finds what it is there to find.
+//!
+//! `PROPTEST_CASES=10000 cargo test -p pubsub-stream --test laws` looks further than the default of 256 cases a law.
+#![allow(
+    unreachable_pub,
+    clippy::struct_excessive_bools,
+    reason = "a test's own modules"
+)]
+mod bad_settings;
+mod checker;
+mod cohorts;
+mod drive;
+mod equal;
+mod faults;
+mod laws;
+mod model;
+mod script;
+mod subject;
+mod vectors;
