@@ -155,7 +155,6 @@ fn slow_row(slow: Slow) -> SlowRow {
             age_ms: slow.age_ms,
         },
         overflow: slow.overflow,
-        // The engine names them once it has rates, batches and credit.
-        settings: String::new(),
+        settings: slow.settings,
     }
 }

@@ -55,6 +55,7 @@ impl Tally {
                 &mut was.delivered_bytes,
             ),
             (&slot.conflated, now.conflated, &mut was.conflated),
+            (&slot.filtered, now.filtered, &mut was.filtered),
             (&slot.published, now.published, &mut was.published),
             (&slot.commands, now.commands, &mut was.commands),
             (

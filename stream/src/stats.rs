@@ -41,9 +41,15 @@ impl Histogram {
         (1 << octave) * (5 + quarter) * 250
     }
 
-    /// Records a duration of `count` at once.
+    /// Records one duration.
     #[inline]
-    pub fn record(&mut self, ns: u64, count: u32) {
+    pub fn record(&mut self, ns: u64) {
+        self.record_many(ns, 1);
+    }
+
+    /// Records a duration that `count` things took together.
+    #[inline]
+    pub fn record_many(&mut self, ns: u64, count: u32) {
         self.counts[Self::bucket(ns)] += u64::from(count);
         self.sum_ns = self.sum_ns.wrapping_add(ns.wrapping_mul(u64::from(count)));
     }

@@ -287,7 +287,7 @@ impl Engine {
                 self.stats.delivered_bytes += bytes as u64;
                 self.stats
                     .delivery
-                    .record(now.mono_ns.saturating_sub(mono_ns), count);
+                    .record_many(now.mono_ns.saturating_sub(mono_ns), count);
             }
             Rest::Ping => {
                 self.sessions[session as usize].heartbeat = Heartbeat::Sent(now.mono_ns);
