@@ -20,7 +20,7 @@ impl Engine {
         &mut self,
         now: Now,
         session: u32,
-        id: Option<Id>,
+        id: Option<&Id>,
         change: &Reconfigure,
     ) -> Result<(), CommandError> {
         let index = self.find(session, &change.topic)?;
@@ -55,7 +55,7 @@ impl Engine {
         }
         let settings = self.settings(index);
         self.send(session, |out| {
-            encode::reconfigured(out, id.as_ref(), &change.topic, &settings);
+            encode::reconfigured(out, id, &change.topic, &settings);
         });
         Ok(())
     }

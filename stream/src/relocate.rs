@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use pubsub_wire::value::{GapReason, Mode, Overflow};
 
-use crate::backlog::{PARTS_MAX, Part, Window};
+use crate::backlog::{Backlog, PARTS_MAX, Part, Window};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::Slice;
@@ -43,7 +43,7 @@ impl Engine {
         if subscription.draining().is_some() {
             return false;
         }
-        let parts = subscription.backlog().map_or(0, |b| b.len());
+        let parts = subscription.backlog().map_or(0, Backlog::len);
         let ring = &self.views.cohort(subscription.cohort).ring;
         // What a mark in a hole tells cannot be told before the window is through.
         let told = |from: u64| ring.marks_from(from).all(|m| m.kind == Kind::Position);
@@ -89,8 +89,8 @@ impl Engine {
             );
             subscription.last = stand.position_before(hole.from).unwrap_or(last).max(last);
             subscription.cursor = hole.from;
-            let lost = subscription.lose(&stand, head, GapReason::DropNewest);
-            self.stats.lost_drop_newest += lost;
+            let gone = subscription.lose(&stand, head, GapReason::DropNewest);
+            self.stats.lost_drop_newest += gone;
             subscription.last = last;
             std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
         });

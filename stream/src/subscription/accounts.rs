@@ -3,7 +3,7 @@
 use pubsub_wire::value::{Dropped, Ledger, Mode, Pending};
 
 use super::{Stage, Subscription};
-use crate::backlog::{Part, Window};
+use crate::backlog::{Backlog, Part, Window};
 use crate::history::History;
 use crate::ring::{Entry, Kind, Mark, Reach, Ring};
 use crate::views::{Stand, Views};
@@ -101,7 +101,7 @@ impl Subscription {
     }
 
     fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
-        self.backlog().into_iter().flat_map(|b| b.iter())
+        self.backlog().into_iter().flat_map(Backlog::iter)
     }
 
     pub(crate) fn backlog_messages(&self, views: &Views) -> u64 {
@@ -245,15 +245,12 @@ impl Subscription {
                 pending: self.history().map_or(0, History::pending) + self.in_flight(),
                 filtered: before,
             },
-            Stage::Ring => match self.epoch_in_backlog(views) {
-                Some(counts) => counts,
-                None => {
-                    let mut counts = self.ring_counts(&views.stand(self.cohort));
-                    counts.pending += self.backlog_messages(views) + self.in_flight();
-                    counts.filtered += before;
-                    counts
-                }
-            },
+            Stage::Ring => self.epoch_in_backlog(views).unwrap_or_else(|| {
+                let mut counts = self.ring_counts(&views.stand(self.cohort));
+                counts.pending += self.backlog_messages(views) + self.in_flight();
+                counts.filtered += before;
+                counts
+            }),
         }
     }
 

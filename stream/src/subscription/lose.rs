@@ -9,7 +9,7 @@ use pubsub_wire::value::GapReason;
 
 use super::accounts::publications;
 use super::{PendingGap, Subscription};
-use crate::backlog::{Part, Window};
+use crate::backlog::{Backlog, Part, Window};
 use crate::ring::{Kind, Mark};
 use crate::views::{Stand, Views};
 
@@ -176,7 +176,7 @@ impl Subscription {
 
     /// Publications of its backlog after this rest of the first part.
     pub(crate) fn rest_after(&self, views: &Views, window: Window) -> u64 {
-        let parts = self.backlog().into_iter().flat_map(|b| b.iter()).skip(1);
+        let parts = self.backlog().into_iter().flat_map(Backlog::iter).skip(1);
         let rest: u64 = parts.map(|p| p.pending(views)).sum();
         rest + Part::Window(window).pending(views)
     }
