@@ -12,7 +12,7 @@ use crate::cohort::{Gauge, Trip};
 use crate::config::{CloseHow, Now};
 use crate::cursor::{self, lift, place};
 use crate::engine::Engine;
-use crate::ring::{Hold, Kind, Reach};
+use crate::ring::{Hold, Reach};
 use crate::session::{NONE, Rest};
 use crate::subscription::{Hole, Stage, Subscription};
 use crate::views::{Stand, Views};
@@ -445,12 +445,13 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
-        let gone = horizon.min(stand.cohort.ring.first());
-        if subscription.cursor < gone {
-            let lost = subscription.lose(&stand, gone, GapReason::Memory);
+        if subscription.cursor < horizon {
+            // All before the next that is at hand is told as one loss: of what is gone no more is known.
+            let to = stand.at_hand(horizon);
+            let lost = subscription.lose(&stand, to, GapReason::Memory);
             self.stats.lost_memory += lost;
         }
-        let to = survivor(subscription, &stand);
+        let to = stand.at_hand(subscription.cursor);
         if to > subscription.cursor {
             self.stats.conflated += subscription.advance(&stand, to, 0);
             subscription.pass_position(&stand, to);
@@ -519,22 +520,4 @@ fn drop_to(subscription: &Subscription, views: &Views, stand: &Stand<'_>, under_
     }
     // What the ring let go of was more than the bound allows.
     to.max(ring.first()).max(subscription.cursor)
-}
-
-/// Where a conflating cursor that the ring has overtaken goes on.
-fn survivor(subscription: &Subscription, stand: &Stand<'_>) -> u64 {
-    let ring = &stand.cohort.ring;
-    if subscription.cursor >= ring.first() {
-        return subscription.cursor;
-    }
-    let compact = stand.cohort.compact.as_ref();
-    let newest = compact
-        .and_then(|c| c.next(subscription.cursor))
-        .map(|(at, _)| at);
-    let mut marks = ring.marks_from(subscription.cursor);
-    let mark = marks.find(|m| m.kind != Kind::Position).map(|m| m.ordinal);
-    [newest, mark]
-        .into_iter()
-        .flatten()
-        .fold(ring.first(), u64::min)
 }

@@ -283,10 +283,11 @@ impl Engine {
         let cohort = self.views.cohort(window.cohort);
         let behind = self.subscriptions[index as usize].mode == Mode::Behind;
         let conflates = window.conflates && behind;
-        let gone = if conflates {
-            cohort.compact.as_ref().map_or(0, |c| c.horizon())
-        } else {
-            cohort.ring.available(window.cursor)
+        let horizon = cohort.compact.as_ref().map_or(0, |c| c.horizon());
+        let gone = match conflates {
+            true if window.cursor < horizon => self.views.stand(window.cohort).at_hand(horizon),
+            true => window.cursor,
+            false => cohort.ring.available(window.cursor),
         };
         let gone = gone.min(window.until);
         if window.cursor < gone {

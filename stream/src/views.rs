@@ -60,6 +60,20 @@ impl<'a> Stand<'a> {
             .or_else(|| ring.position_before(ring.first()))
     }
 
+    /// Where a conflating cursor at `ordinal` goes on: there, or where the ring has overtaken it at the next survivor or mark.
+    pub(crate) fn at_hand(&self, ordinal: u64) -> u64 {
+        let ring = &self.cohort.ring;
+        if ordinal >= ring.first() {
+            return ordinal;
+        }
+        let compact = self.cohort.compact.as_ref();
+        let survivor = compact.and_then(|c| c.range(ordinal, ring.first()).next());
+        let mut marks = ring.marks_from(ordinal);
+        let mark = marks.find(|m| m.kind != Kind::Position).map(|m| m.ordinal);
+        let next = [survivor.map(|(at, _)| *at), mark];
+        next.into_iter().flatten().fold(ring.first(), u64::min)
+    }
+
     /// The gap that a mark of lost entries tells of.
     pub(crate) fn gap_of(&self, mark: &Mark) -> Gap<Rc<str>> {
         let (reason, span, count) = match mark.kind {
