@@ -1,17 +1,14 @@
-//! From a readable socket to counts: one read into a buffer that all connections share, frames found in place.
+//! From a readable socket to texts: one read into a buffer that all connections share, frames found in place.
 //!
-//! Driven by the loop. The cost per message decides whether the generator can follow a server, so a plain `msg` touches the
-//! record, a prefix comparison, two numbers and a histogram; everything else goes through the parser.
+//! Driven by the loop; what a text says is `heard`'s.
 //!
 //! Laws: the receive time is taken right after the read; a connection keeps bytes only of a frame whose end has not come.
-use super::conn::{Conn, Owed, State};
+use super::conn::{Conn, State};
 use super::counters::Counters;
 use super::frames::{Frame, FrameError, Opcode, PAYLOAD_MAX, Scan, scan};
-use super::head::Head;
-use super::said::{self, Log, Said};
 use super::socket::say;
 use super::tally::Tally;
-use super::topics::{Topic, id};
+use super::topics::Topic;
 use super::upgrade::UpgradeError;
 use super::{Group, outgoing};
 use crate::clock;
@@ -69,8 +66,8 @@ pub(super) struct Inbound {
     pub(super) tallies: [Tally; Group::COUNT],
     pub(super) counters: Counters,
     buffer: Vec<u8>,
-    check_every: u32,
-    until_check: u32,
+    pub(super) check_every: u32,
+    pub(super) until_check: u32,
 }
 
 impl Inbound {
@@ -222,132 +219,6 @@ impl Inbound {
         }
         conn.tidy();
         Ok(())
-    }
-
-    #[inline]
-    fn text(&mut self, conn: &mut Conn, payload: &[u8], now_us: u64) {
-        let Some(head) = self.topics[conn.topic as usize].head(payload) else {
-            return self.other(conn, payload, now_us);
-        };
-        self.message(conn, head, payload.len(), now_us);
-        self.until_check -= 1;
-        if self.until_check == 0 {
-            self.check(head, payload);
-        }
-    }
-
-    #[inline]
-    fn message(&mut self, conn: &mut Conn, head: Head, bytes: usize, now_us: u64) {
-        let topic = &mut self.topics[conn.topic as usize];
-        conn.received += 1;
-        self.counters.received += 1;
-        if head.offset > conn.last {
-            conn.last = head.offset;
-        } else if topic.rises {
-            self.counters.duplicates += u64::from(head.offset == conn.last);
-            self.counters.disorders += u64::from(head.offset < conn.last);
-        }
-        if let Some(published) = &mut topic.published {
-            published.saw(head);
-        }
-        self.tallies[conn.group.index()].receive(now_us.saturating_sub(head.ts_us), bytes);
-    }
-
-    /// Every so often a message is parsed whole: what the fast path read must be what a parser reads.
-    #[cold]
-    fn check(&mut self, head: Head, payload: &[u8]) {
-        self.until_check = self.check_every;
-        self.counters.checked += 1;
-        let whole = said::whole_msg(payload);
-        let agrees = whole.is_some_and(|msg| msg.offset == head.offset && msg.ts == head.ts_us);
-        self.counters.malformed += u64::from(!agrees);
-    }
-
-    #[cold]
-    fn other(&mut self, conn: &mut Conn, payload: &[u8], now_us: u64) {
-        self.counters.parsed += 1;
-        match said::parse(payload) {
-            Some(Said::Messages(heads)) => {
-                let each = payload.len() / heads.len().max(1);
-                for head in heads {
-                    self.message(conn, head, each, now_us);
-                }
-            }
-            Some(Said::Subscribed { offset }) => self.subscribed(conn, offset),
-            Some(Said::Gap {
-                to,
-                count,
-                offset,
-                log: Log::Same,
-            }) => self.gap(conn, to.or(offset), count, now_us),
-            Some(Said::Gap {
-                offset,
-                log: Log::Another,
-                ..
-            }) => self.another_log(conn, offset),
-            Some(Said::Ledger(ledger)) => {
-                conn.asked = false;
-                self.counters.books.enter(&ledger, conn.received);
-            }
-            Some(Said::Error { id, text }) => self.error(conn, id, text),
-            Some(Said::Welcome { worker }) => {
-                *self.counters.workers.entry(worker).or_default() += 1;
-            }
-            Some(Said::Goaway) => self.counters.goaways += 1,
-            Some(Said::Published { .. } | Said::Other) => {}
-            None => self.counters.malformed += 1,
-        }
-    }
-
-    fn subscribed(&mut self, conn: &mut Conn, offset: Option<i64>) {
-        conn.state = State::Subscribed;
-        self.counters.subscribed += 1;
-        let followed = self.topics[conn.topic as usize].published.is_some();
-        if let Some(offset) = offset {
-            conn.last = offset;
-            conn.owed = if followed {
-                Owed::After(offset)
-            } else {
-                Owed::Unknown
-            };
-        }
-    }
-
-    fn gap(&mut self, conn: &mut Conn, to: Option<i64>, count: Option<u64>, now_us: u64) {
-        self.counters.gaps += 1;
-        let Some(count) = count else {
-            self.counters.gaps_uncounted += 1;
-            conn.owed = Owed::Unknown;
-            return;
-        };
-        conn.lost += count;
-        self.tallies[conn.group.index()].lost += count;
-        if let (Some(published), Some(to)) = (&mut self.topics[conn.topic as usize].published, to) {
-            published.heard_of(to, count, now_us);
-        }
-    }
-
-    /// Another epoch: the ledger and the offsets begin anew, and what was owed in the old log never will be.
-    fn another_log(&mut self, conn: &mut Conn, offset: Option<i64>) {
-        self.counters.gaps += 1;
-        self.counters.gaps_uncounted += 1;
-        conn.received = 0;
-        conn.lost = 0;
-        conn.last = offset.unwrap_or(i64::MIN);
-        conn.owed = Owed::Unknown;
-        self.topics[conn.topic as usize].published = None;
-    }
-
-    fn error(&mut self, conn: &mut Conn, id: Option<u64>, text: String) {
-        self.counters.error(text);
-        match id {
-            Some(id::SUBSCRIBE) => conn.state = State::Refused,
-            Some(id::LEDGER) => {
-                conn.asked = false;
-                self.counters.books.unanswered += 1;
-            }
-            _ => {}
-        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! - [`frames`], [`head`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
 //! - [`tally`], [`lag`], [`counters`], [`published`]: what is counted; pure
 //! - `conn`, `topics`: the records
-//! - `socket`, `inbound`: the way in and out
+//! - `socket`, `inbound`, `heard`: the way in and out
 //! - `turn`, `due`: the loop
 //! - [`files`]: how many connections there may be
 //!
@@ -21,6 +21,7 @@ pub mod error;
 pub mod files;
 pub mod frames;
 pub mod head;
+mod heard;
 mod inbound;
 pub mod lag;
 pub mod outgoing;
