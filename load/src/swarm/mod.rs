@@ -7,6 +7,7 @@
 //!
 //! - [`frames`], [`head`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
 //! - [`tally`], [`lag`], [`counters`], [`published`]: what is counted; pure
+//! - [`order`], [`pace`], [`staleness`], [`json`]: what is promised of offsets, whose turn it is to read, how old a value is, where it ends; pure
 //! - `conn`, `topics`: the records
 //! - `socket`, `inbound`, `heard`: the way in and out
 //! - `turn`, `due`: the loop
@@ -23,11 +24,15 @@ pub mod frames;
 pub mod head;
 mod heard;
 mod inbound;
+pub mod json;
 pub mod lag;
+pub mod order;
 pub mod outgoing;
+pub mod pace;
 pub mod published;
 pub mod said;
 pub(crate) mod socket;
+pub mod staleness;
 pub mod tally;
 mod topics;
 mod turn;
