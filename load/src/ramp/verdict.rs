@@ -157,11 +157,11 @@ impl Verdict {
             "residual {} ({} ledgers: delivered {}, received {}, lost {}, left out {}, pending {})",
             books.residual,
             books.answered,
-            books.delivered,
+            books.sum.delivered,
             books.received,
-            books.lost,
-            books.left_out,
-            books.pending
+            books.lost(),
+            books.left_out(),
+            books.pending()
         ));
         let unknown = books.unanswered + run.late;
         if unknown > 0 {

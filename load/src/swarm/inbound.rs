@@ -3,14 +3,16 @@
 //! Driven by the loop; what a text says is `heard`'s.
 //!
 //! Laws: the receive time is taken right after the read; a connection keeps bytes only of a frame whose end has not come.
+use super::batch::Item;
 use super::conn::{Conn, State};
 use super::counters::Counters;
 use super::frames::{Frame, FrameError, Opcode, PAYLOAD_MAX, Scan, scan};
+use super::group::Members;
+use super::order::Room;
+use super::outgoing;
 use super::socket::say;
-use super::tally::Tally;
 use super::topics::Topic;
 use super::upgrade::UpgradeError;
-use super::{Group, outgoing};
 use crate::clock;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -24,6 +26,9 @@ const ROOM_MIN: usize = 64 * 1024;
 
 /// Reads of one connection before others have their turn.
 const READS_PER_TURN: usize = 4;
+
+/// Keys of rated subscriptions whose order is followed at most, over all connections: 40 MB.
+const KEYS_MAX: usize = 1 << 20;
 
 /// Close code of a connection that ended without a close frame (RFC 6455 section 7.1.5).
 pub(super) const NO_CLOSE_FRAME: u16 = 1006;
@@ -63,29 +68,38 @@ pub(super) enum Peer {
 /// What all connections share.
 pub(super) struct Inbound {
     pub(super) topics: Vec<Topic>,
-    pub(super) tallies: [Tally; Group::COUNT],
+    pub(super) groups: Vec<Members>,
     pub(super) counters: Counters,
+    /// What is left to follow the order of keys with.
+    pub(super) room: Room,
+    /// Of the batch at hand.
+    pub(super) items: Vec<Item>,
     buffer: Vec<u8>,
     pub(super) check_every: u32,
     pub(super) until_check: u32,
 }
 
 impl Inbound {
-    pub(super) fn new(check_every: u32, outliers: usize) -> Self {
+    pub(super) fn new(check_every: u32) -> Self {
         Self {
             topics: Vec::new(),
-            tallies: [(); Group::COUNT].map(|()| Tally::new(outliers)),
+            groups: Vec::new(),
             counters: Counters::default(),
+            room: Room {
+                keys: KEYS_MAX,
+                unfollowed: 0,
+            },
+            items: Vec::new(),
             buffer: vec![0; BUFFER],
             check_every: check_every.max(1),
             until_check: check_every.max(1),
         }
     }
 
-    /// Reads what there is.
-    pub(super) fn read(&mut self, conn: &mut Conn, peer: Peer) -> Visit {
+    /// Reads what there is, at most so many bytes.
+    pub(super) fn read(&mut self, conn: &mut Conn, peer: Peer, limit: usize) -> Visit {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let visit = self.read_into(&mut buffer, conn, peer);
+        let visit = self.read_into(&mut buffer, conn, peer, limit);
         self.buffer = buffer;
         visit.unwrap_or_else(Visit::Over)
     }
@@ -95,6 +109,7 @@ impl Inbound {
         buffer: &mut Vec<u8>,
         conn: &mut Conn,
         peer: Peer,
+        mut limit: usize,
     ) -> Result<Visit, End> {
         for _ in 0..READS_PER_TURN {
             let carried = conn.partial.len();
@@ -102,8 +117,9 @@ impl Inbound {
                 buffer.resize((carried * 2).min(PAYLOAD_MAX + BUFFER), 0);
             }
             buffer[..carried].copy_from_slice(&conn.partial);
-            let room = buffer.len() - carried;
-            let read = match recv(&conn.fd, &mut buffer[carried..], RecvFlags::DONTWAIT) {
+            let room = limit.min(buffer.len() - carried);
+            let free = &mut buffer[carried..carried + room];
+            let read = match recv(&conn.fd, free, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Err(End::Stream),
                 Ok((read, _)) => read,
                 Err(Errno::AGAIN) => return Ok(Visit::Drained),
@@ -113,13 +129,43 @@ impl Inbound {
             let now_us = clock::wall_us();
             self.counters.reads += 1;
             self.counters.wire_bytes += read as u64;
-            let used = self.take(conn, &buffer[..carried + read], now_us)?;
+            let used = self.take_all(conn, &buffer[..carried + read], now_us)?;
             keep(conn, &buffer[used..carried + read]);
-            if read < room && peer == Peer::Speaking {
+            limit -= read;
+            let drained = read < room && peer == Peer::Speaking;
+            if drained || conn.is_paused() || limit == 0 {
                 return Ok(Visit::Drained);
             }
         }
         Ok(Visit::More)
+    }
+
+    /// Takes what is whole, and does what follows from it for the connection; how many bytes that was.
+    #[inline]
+    fn take_all(&mut self, conn: &mut Conn, bytes: &[u8], now_us: u64) -> Result<usize, End> {
+        let (held, before) = (conn.held, self.counters.received);
+        let used = self.take(conn, bytes, now_us)?;
+        if self.counters.received != before {
+            conn.held.since_us = now_us;
+            self.groups[conn.group.index()]
+                .staleness
+                .replaced(held, now_us);
+            self.grant(conn)?;
+        }
+        Ok(used)
+    }
+
+    /// Gives more credit where half is used.
+    #[inline]
+    fn grant(&mut self, conn: &mut Conn) -> Result<(), End> {
+        let topic = &self.topics[conn.topic as usize];
+        let Some(n) = topic.due_credit(conn.received.wrapping_sub(conn.granted)) else {
+            return Ok(());
+        };
+        conn.granted = conn.received;
+        let mut command = Vec::new();
+        topic.credit(n, &mut command);
+        say(conn, &command).map_err(|_| End::Stream)
     }
 
     /// Takes what is whole; how many bytes that was.

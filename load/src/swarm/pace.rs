@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Time between two sips of one that reads slowly: short beside what a person calls a second, long beside a turn of the loop.
 const SIP_NS: u64 = 100_000_000;
 
+/// Sips that a receive buffer holds: one may come late.
+const BUFFERED_SIPS: u64 = 2;
+
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// How a subscribed connection reads.
@@ -29,6 +32,14 @@ impl Pace {
     /// Whether it does not simply read on once it has subscribed.
     pub fn pauses(self) -> bool {
         self != Self::Full
+    }
+
+    /// Bytes of a receive buffer that does not slow it down further: what it reads in some sips, or the least.
+    pub fn receive_bytes(self, least: usize) -> usize {
+        match self {
+            Self::Read(per_s) => least.max(sip(per_s, BUFFERED_SIPS * SIP_NS)),
+            Self::Full | Self::Stall | Self::Pause(_) => least,
+        }
     }
 
     /// How long a connection waits from one turn to the next; `None`: it has no turns.
@@ -124,6 +135,13 @@ mod tests {
             waiting.push(1, 0);
             assert_eq!(waiting.due_ns(), u64::MAX);
         }
+    }
+
+    #[test]
+    fn a_receive_buffer_holds_what_is_read_between_two_turns() {
+        assert_eq!(Pace::Read(bytes(2000)).receive_bytes(4096), 4096);
+        assert_eq!(Pace::Read(bytes(1_000_000)).receive_bytes(4096), 200_000);
+        assert_eq!(Pace::Stall.receive_bytes(4096), 4096);
     }
 
     proptest! {
