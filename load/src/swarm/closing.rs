@@ -2,7 +2,7 @@
 //!
 //! Driven by its caller, in this order. Everything here walks the records.
 use super::conn::{Conn, State};
-use super::{Account, Group, Pace, Staleness, Swarm, token};
+use super::{Account, Group, Pace, Staleness, Swarm, socket, token};
 use crate::clock;
 
 impl Swarm {
@@ -26,6 +26,7 @@ impl Swarm {
         }
         for (key, conn) in &mut self.conns {
             if conn.read_on() {
+                socket::widen(&conn.fd);
                 self.again.push(token(key, conn.generation));
             }
         }
@@ -45,9 +46,11 @@ impl Swarm {
             .count() as u64
     }
 
-    /// Messages of this group that ledgers said were lost and no gap has announced yet.
+    /// Messages of this group that ledgers said were lost and no gap has announced yet. A subscription that asks for nothing does
+    /// not come to the place of its gap.
     pub fn unannounced(&self, group: Group) -> u64 {
         subscribed(&self.conns, group)
+            .filter(|(_, conn)| !self.inbound.topics[conn.topic as usize].starved)
             .map(|(_, conn)| conn.told.saturating_sub(conn.lost))
             .sum()
     }

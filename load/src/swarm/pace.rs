@@ -12,6 +12,9 @@ const SIP_NS: u64 = 100_000_000;
 /// Sips that a receive buffer holds: one may come late.
 const BUFFERED_SIPS: u64 = 2;
 
+/// Receive buffer of one that pauses. With less, the window makes it read slowly where it is to read whatever comes.
+const PAUSE_BYTES: usize = 32 * 1024;
+
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// How a subscribed connection reads.
@@ -34,11 +37,12 @@ impl Pace {
         self != Self::Full
     }
 
-    /// Bytes of a receive buffer that does not slow it down further: what it reads in some sips, or the least.
+    /// Bytes of a receive buffer that does not slow it down further than is meant, and no less than the least.
     pub fn receive_bytes(self, least: usize) -> usize {
         match self {
             Self::Read(per_s) => least.max(sip(per_s, BUFFERED_SIPS * SIP_NS)),
-            Self::Full | Self::Stall | Self::Pause(_) => least,
+            Self::Pause(_) => least.max(PAUSE_BYTES),
+            Self::Full | Self::Stall => least,
         }
     }
 
@@ -142,6 +146,11 @@ mod tests {
         assert_eq!(Pace::Read(bytes(2000)).receive_bytes(4096), 4096);
         assert_eq!(Pace::Read(bytes(1_000_000)).receive_bytes(4096), 200_000);
         assert_eq!(Pace::Stall.receive_bytes(4096), 4096);
+        let pause = Pace::Pause(Duration::from_secs(1));
+        assert_eq!(
+            (pause.receive_bytes(4096), pause.receive_bytes(50_000)),
+            (PAUSE_BYTES, 50_000)
+        );
     }
 
     proptest! {

@@ -98,6 +98,8 @@ pub(super) struct Topic {
     pub(super) rated: bool,
     /// How many messages are asked for at a time.
     pub(super) credit: Option<NonZeroU64>,
+    /// Nothing is asked for, ever: `"credit":0`.
+    pub(super) starved: bool,
     /// Publications seen by anybody; `None`: they are not followed.
     pub(super) published: Option<Published>,
 }
@@ -113,6 +115,7 @@ impl Topic {
             batch: batch::prefix(&subscription.topic),
             rated: subscription.rated(),
             credit: subscription.credit(),
+            starved: subscription.set("credit") && subscription.credit().is_none(),
             published: subscription.owes_all().then(Published::default),
         }
     }
