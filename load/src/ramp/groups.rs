@@ -64,7 +64,7 @@ const LINES: [(&str, Cell); 21] = [
         booked(group, |account| account.books.sum.retention)
     }),
     ("pending", pending),
-    ("gaps", gaps),
+    ("gaps announced", gaps),
     ("lost, not announced", |group| group.unannounced.to_string()),
     ("residual", |group| {
         booked(group, |account| account.books.residual)
@@ -99,7 +99,9 @@ impl fmt::Display for Table<'_> {
         };
         line(f, "", 0)?;
         for (row, (name, _)) in LINES.iter().enumerate() {
-            let nothing = columns.iter().all(|(_, cells)| cells[row + 1] == "0");
+            let nothing = columns
+                .iter()
+                .all(|(_, cells)| matches!(cells[row + 1].as_str(), "0" | "-"));
             if !nothing || ALWAYS.contains(name) {
                 line(f, name, row + 1)?;
             }
@@ -301,7 +303,10 @@ mod tests {
         );
         let text = Table(&[slow]).to_string();
         assert_eq!(cells(&text, "pending"), ["4, and unknown of 1"]);
-        assert_eq!(cells(&text, "gaps"), ["3 (lost 70, and unknown in 1)"]);
+        assert_eq!(
+            cells(&text, "gaps announced"),
+            ["3 (lost 70, and unknown in 1)"]
+        );
         assert_eq!(
             cells(&text, "stale at the end p50 / max"),
             ["2.0 s / 2.0 s"]
