@@ -73,6 +73,7 @@ impl Engine {
             self.released = released;
         }
         self.deriving = cohorts;
+        self.mind_memory();
     }
 
     /// What passed a rate goes into the open batch, or else into the ring.
@@ -351,26 +352,45 @@ impl Engine {
     /// When memory is short, the oldest entries of all rings leave, whoever needs them, until an eighth is free again.
     pub(crate) fn mind_memory(&mut self) {
         let budget = self.config.ring_bytes as u64;
-        if self.stats.ring_bytes + self.partials.bytes() <= budget {
+        let is_short = self.stats.ring_bytes + self.partials.bytes() > budget;
+        if !is_short || std::mem::replace(&mut self.minding, true) {
             return;
         }
         let goal = (budget / 8 * 7).saturating_sub(self.partials.bytes());
-        while self.stats.ring_bytes > goal {
-            let oldest = self.views.cohorts();
-            let oldest = oldest.filter_map(|(i, c)| Some((c.oldest_ns()?, i))).min();
-            let Some((_, index)) = oldest else { break };
-            // A batch at a time, so that the search for the oldest is not made for every entry.
-            for _ in 0..64 {
-                if !self.views.cohort_mut(index).pop_oldest() {
-                    break;
-                }
-            }
-            self.count_bytes(index);
-            self.keep_survivors(index);
-        }
+        while self.stats.ring_bytes > goal && (self.take_oldest() || self.flush_largest()) {}
         if self.stats.ring_bytes + self.partials.bytes() > budget {
             self.end_longest_blocked(budget / 8 * 7);
         }
+        self.minding = false;
+    }
+
+    /// Takes the oldest entries out of the ring that has them. `false`: no ring has any.
+    fn take_oldest(&mut self) -> bool {
+        let oldest = self.views.cohorts();
+        let oldest = oldest.filter_map(|(i, c)| Some((c.oldest_ns()?, i))).min();
+        let Some((_, index)) = oldest else {
+            return false;
+        };
+        // A batch at a time, so that the search for the oldest is not made for every entry.
+        for _ in 0..64 {
+            if !self.views.cohort_mut(index).pop_oldest() {
+                break;
+            }
+        }
+        self.count_bytes(index);
+        self.keep_survivors(index);
+        true
+    }
+
+    /// Rings hold nothing any more: what the operator that holds most has is released before its time.
+    fn flush_largest(&mut self) -> bool {
+        let held = |c: &Cohort| c.operator.as_ref().map_or(0, |o| o.held_bytes());
+        let largest = self.views.cohorts().map(|(i, c)| (held(c), i)).max();
+        let Some((_, index)) = largest.filter(|(bytes, _)| *bytes > 0) else {
+            return false;
+        };
+        self.flush_cohort(self.now, index);
+        true
     }
 
     /// Rings hold nothing any more: those whose sockets have refused for longest give back the frames that wait for them.
@@ -398,7 +418,7 @@ impl Engine {
         for at in 0..cohort.members.len() {
             let subscription = &mut self.subscriptions[cohort.members[at] as usize];
             let overtaken =
-                |s: &Subscription| s.holds && !s.waits && s.cursor < cohort.ring.first();
+                |s: &Subscription| s.held.is_some() && !s.waits && s.cursor < cohort.ring.first();
             if overtaken(subscription) {
                 lift(subscription, cohort);
                 place(subscription, cohort);

@@ -60,6 +60,8 @@ impl Engine {
         }
         let left = subscription.reach(&self.views, self.under_way_bytes(subscription));
         let at_bound = match subscription.overflow {
+            // Its ring lets go of nothing as long as what is older than its start may come.
+            _ if subscription.since() > 0 => true,
             Overflow::Disconnect => true,
             Overflow::DropNewest => subscription.hole().is_none(),
             _ => false,
@@ -351,7 +353,7 @@ impl Engine {
     }
 
     /// Gives up the first message of the backlog. `false`: a frame under way has to be whole before.
-    fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
+    pub(crate) fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
         let subscription = &mut self.subscriptions[index as usize];
         let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
             return false;

@@ -143,7 +143,7 @@ impl Engine {
             return;
         }
         let cohort = self.views.cohort_mut(subscription.cohort);
-        let placed = subscription.holds;
+        let placed = subscription.held.is_some();
         crate::cursor::lift(subscription, cohort);
         if before == Overflow::Conflate {
             cohort.remove_conflater();

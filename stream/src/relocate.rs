@@ -14,8 +14,8 @@ use crate::backlog::{Backlog, PARTS_MAX, Part, Window};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::Slice;
-use crate::ring::{Hold, Kind};
-use crate::subscription::{Joined, Lost, Stage};
+use crate::ring::Hold;
+use crate::subscription::{Joined, Lost, PendingGap, Stage};
 
 impl Engine {
     /// Brings a subscription to the cohort that does what is to be done with its messages now.
@@ -44,10 +44,7 @@ impl Engine {
             return false;
         }
         let parts = subscription.backlog().map_or(0, Backlog::len);
-        let ring = &self.views.cohort(subscription.cohort).ring;
-        // What a mark in a hole tells cannot be told before the window is through.
-        let told = |from: u64| ring.marks_from(from).all(|m| m.kind == Kind::Position);
-        parts + 3 <= PARTS_MAX && subscription.hole().is_none_or(|h| told(h.from))
+        parts + 3 <= PARTS_MAX
     }
 
     /// Puts all that is pending into the backlog and leaves the cohort. Returns what was published for it so far.
@@ -61,15 +58,16 @@ impl Engine {
         }
         self.leave_window(index);
         self.leave_held(index);
-        let waiting = self.subscriptions[index as usize].backlog_messages(&self.views);
+        let waiting = self.subscriptions[index as usize].backlog_messages();
         let subscription = &self.subscriptions[index as usize];
         let resolved = counts.published - counts.pending;
-        let published = resolved + waiting + subscription.in_flight();
+        let falling = subscription.falling();
+        let published = resolved + waiting + falling + subscription.in_flight();
         self.leave_cohort(index);
         published
     }
 
-    /// What stands in the ring for it becomes a window of its backlog; a hole behind it a gap.
+    /// What stands in the ring for it becomes a window of its backlog; a hole behind it becomes gaps.
     fn leave_window(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
@@ -81,37 +79,70 @@ impl Engine {
             until: hole.map_or(head, |h| h.from),
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
+            own: 0,
         };
-        let gap = hole.and_then(|hole| {
-            let (last, gaps) = (
-                subscription.last,
-                std::mem::take(&mut subscription.extra().gaps),
-            );
-            subscription.last = stand.position_before(hole.from).unwrap_or(last).max(last);
-            subscription.cursor = hole.from;
-            let gone = subscription.lose(&stand, head, GapReason::DropNewest);
-            self.stats.lost_drop_newest += gone;
-            subscription.last = last;
-            std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
-        });
+        let own = subscription.census(&stand, window.cursor, window.until).own;
+        let window = Window { own, ..window };
         subscription.cursor = head;
         if window.cursor < window.until {
-            self.enter_window(&window);
+            self.push_window(index, window);
+        }
+        let Some(hole) = hole else { return };
+        let mut from = hole.from;
+        while from < head {
+            from = self.leave_hole(index, &window, from, head);
+        }
+        let extra = self.subscriptions[index as usize].extra();
+        extra.hole = None;
+        let ring = &mut self.views.cohort_mut(window.cohort).ring;
+        ring.unpin(hole.pinned, hole.from);
+    }
+
+    /// What fell into a hole from `from` on, up to a mark that stands in it, becomes a gap, and the mark a window of its own. Returns
+    /// how far that goes.
+    fn leave_hole(&mut self, index: u32, window: &Window, from: u64, head: u64) -> u64 {
+        let stand = self.views.stand(window.cohort);
+        let ring = &stand.cohort.ring;
+        let mark = ring.break_from(from).cloned();
+        let end = mark.as_ref().map_or(head, |m| m.ordinal);
+        let subscription = &self.subscriptions[index as usize];
+        let count = subscription.census(&stand, from, end).own;
+        if count > 0 {
+            let to = mark
+                .as_ref()
+                .map_or_else(|| stand.position_before(end), |m| Some(m.before));
+            let to = to.unwrap_or_default();
+            let ranged = !stand.cohort.is_rated();
+            let gap = PendingGap {
+                reason: GapReason::DropNewest,
+                from: ranged.then(|| stand.position_before(from).unwrap_or_default() + 1),
+                to: ranged.then_some(to),
+                count: Some(count),
+                epoch: Rc::clone(stand.epoch_at(end)),
+                offset: to,
+            };
             self.subscriptions[index as usize]
                 .extra()
                 .backlog
-                .push(Part::Window(window));
+                .push(Part::Gap(gap));
         }
-        let extra = self.subscriptions[index as usize].extra();
-        if let Some(gap) = gap {
-            extra.backlog.push(Part::Gap(gap));
+        if mark.is_none() {
+            return head;
         }
-        if let Some(hole) = extra.hole.take() {
-            self.views
-                .cohort_mut(window.cohort)
-                .ring
-                .unpin(hole.pinned, hole.from);
-        }
+        let only_mark = Window {
+            cursor: end,
+            until: end + 1,
+            own: 0,
+            ..*window
+        };
+        self.push_window(index, only_mark);
+        end + 1
+    }
+
+    fn push_window(&mut self, index: u32, window: Window) {
+        self.enter_window(&window);
+        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        backlog.push(Part::Window(window));
     }
 
     /// What its operator holds of its own becomes a part of its backlog.
@@ -140,7 +171,7 @@ impl Engine {
     /// Is no member of its cohort any more. Its cursor must be lifted.
     pub(crate) fn leave_cohort(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        debug_assert!(!subscription.holds);
+        debug_assert!(subscription.held.is_none());
         subscription.joined = None;
         let (cohort, member) = (subscription.cohort, subscription.member);
         let overflow = subscription.overflow;
@@ -156,6 +187,7 @@ impl Engine {
         if overflow == Overflow::Conflate {
             record.remove_conflater();
         }
+        self.trim(cohort);
         self.forget_if_empty(cohort);
     }
 
@@ -205,10 +237,19 @@ impl Engine {
         let cohort = self.views.cohort_mut(window.cohort);
         release_window(cohort, window);
         cohort.ring.unpin(window.cursor, to);
-        window.cursor = to;
+        window.move_to(&cohort.ring, to);
         hold_window(cohort, window);
         let cohort = window.cohort;
-        self.trim(cohort);
+        self.trim_beside(index, cohort);
+    }
+
+    /// Trims a cohort of which a subscription had a window, unless its own cursor belongs there too and is lifted: then nothing may be
+    /// let go of before that is placed.
+    fn trim_beside(&mut self, index: u32, cohort: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.cohort != cohort || subscription.held.is_some() {
+            self.trim(cohort);
+        }
     }
 
     /// The first part of its backlog is through, or given up.
@@ -222,15 +263,17 @@ impl Engine {
             if window.conflates {
                 cohort.remove_conflater();
             }
+            self.trim_beside(index, window.cohort);
             self.forget_if_empty(window.cohort);
         }
     }
 
     /// Nobody needs a derived log any more.
     fn forget_if_empty(&mut self, index: u32) {
-        self.trim(index);
         let cohort = self.views.cohort(index);
         if cohort.is_empty() && !cohort.is_plain() {
+            self.trim(index);
+            let cohort = self.views.cohort(index);
             // Its operator's holdings go with it.
             let held = cohort.operator.as_ref().map_or(0, |o| o.held_bytes());
             self.stats.ring_bytes -= cohort.ring.bytes() + held;
@@ -267,15 +310,19 @@ impl Engine {
         self.subscriptions[index as usize].tidy();
     }
 
-    fn tell_gap(&mut self, index: u32) {
+    pub(crate) fn tell_gap(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        if let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() {
-            let position = gap.offset;
-            // Its range begins after the last that was handed over, or announced.
-            let from = gap.from.map(|from| from.max(subscription.last + 1));
-            subscription.announce_gap(crate::subscription::PendingGap { from, ..gap });
-            subscription.last = subscription.last.max(position);
-        }
+        let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() else {
+            return;
+        };
+        let count = gap.count.unwrap_or(0);
+        *subscription.lost.get_or_insert_default().of(gap.reason) += count;
+        let position = gap.offset;
+        // Its range begins after the last that was handed over, or announced.
+        let from = gap.from.map(|from| from.max(subscription.last + 1));
+        subscription.announce_gap(PendingGap { from, ..gap });
+        subscription.last = subscription.last.max(position);
+        self.count_lost(GapReason::DropNewest, count);
     }
 
     /// Passes over what is not to be handed over at the beginning of a window. Whether nothing is left of it.
@@ -313,7 +360,7 @@ impl Engine {
     /// What a window passes over up to `to`, but for `delivered` of it, was superseded.
     pub(crate) fn conflate_window(&mut self, index: u32, window: Window, to: u64, delivered: u64) {
         let ring = &self.views.cohort(window.cohort).ring;
-        let own = crate::subscription::publications(ring, window.cursor, to, window.since);
+        let own = window.own_before(ring, to);
         self.subscriptions[index as usize].conflated += own - delivered;
         self.stats.conflated += own - delivered;
     }

@@ -354,6 +354,11 @@ impl Ring {
         }
     }
 
+    /// The first mark at or after `ordinal` that tells of more than a position.
+    pub(crate) fn break_from(&self, ordinal: u64) -> Option<&Mark> {
+        self.marks_from(ordinal).find(|m| m.kind != Kind::Position)
+    }
+
     /// The marks at or after `ordinal`, oldest first.
     pub(crate) fn marks_from(&self, ordinal: u64) -> impl Iterator<Item = &Mark> {
         self.marks

@@ -15,7 +15,6 @@ use std::rc::Rc;
 use pubsub_wire::Id;
 use pubsub_wire::value::{From, Gap, GapReason, Mode, Overflow};
 
-pub(crate) use accounts::publications;
 pub(crate) use lose::Met;
 
 use crate::backlog::{Backlog, Part};
@@ -164,8 +163,8 @@ pub(crate) struct Subscription {
     pub(crate) mode: Mode,
     pub(crate) stage: Stage,
     pub(crate) hold: Hold,
-    /// `cursor` is registered with the ring.
-    pub(crate) holds: bool,
+    /// How `cursor` is registered with the ring.
+    pub(crate) held: Option<Hold>,
     /// `cursor` is registered with the compacted view as one that waits.
     pub(crate) waits: bool,
     pub(crate) is_ready: bool,
@@ -215,7 +214,7 @@ impl Subscription {
             mode: Mode::Live,
             stage: Stage::Opening,
             hold: Hold::Live,
-            holds: false,
+            held: None,
             waits: false,
             is_ready: false,
             announce: false,

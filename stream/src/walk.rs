@@ -220,6 +220,7 @@ impl Engine {
             until: end,
             since: subscription.since(),
             conflates,
+            own: 0,
         };
         self.next_in_window(&window, at, conflates)
     }

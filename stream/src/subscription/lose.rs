@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use pubsub_wire::value::GapReason;
 
-use super::accounts::publications;
 use super::{PendingGap, Subscription};
 use crate::backlog::{Backlog, Part, Window};
 use crate::ring::{Kind, Mark};
@@ -30,8 +29,7 @@ impl Subscription {
             self.cursor = to;
             return 0;
         }
-        let ring = &stand.cohort.ring;
-        let own = publications(ring, self.cursor, to, self.since());
+        let own = self.census(stand, self.cursor, to).own;
         self.pass(stand, to);
         self.conflated += own - delivered;
         own - delivered
@@ -39,19 +37,14 @@ impl Subscription {
 
     /// Moves the cursor to `to`, whatever stands before it.
     fn pass(&mut self, stand: &Stand<'_>, to: u64) {
-        let ring = &stand.cohort.ring;
-        if let Some(joined) = &mut self.joined {
-            if joined.older > 0 {
-                let strangers = ring
-                    .range(self.cursor, to)
-                    .filter(|(_, e)| e.source < joined.since);
-                joined.passed += strangers.count() as u64;
+        if self.joined.is_some() {
+            let strangers = self.census(stand, self.cursor, to).strangers;
+            if let Some(joined) = &mut self.joined {
+                joined.passed += strangers;
             }
         } else {
-            let marks = ring
-                .marks_from(self.cursor)
-                .take_while(|m| m.ordinal < to)
-                .count() as u64;
+            let marks = stand.cohort.ring.marks_from(self.cursor);
+            let marks = marks.take_while(|m| m.ordinal < to).count() as u64;
             // A position that was passed over is no publication.
             self.start = self.start.wrapping_add(marks);
         }
@@ -75,6 +68,10 @@ impl Subscription {
             return;
         }
         let ring = &stand.cohort.ring;
+        if ring.available(self.cursor) > self.cursor {
+            // What memory took is told first.
+            return;
+        }
         let mut own = ring.range(self.cursor, ring.head());
         let to = own
             .find(|(_, e)| e.source >= since)
@@ -97,7 +94,7 @@ impl Subscription {
         let mut lost = 0;
         while self.cursor < to {
             let (end, mark) = next_loss(stand, self.cursor, to);
-            let count = publications(&stand.cohort.ring, self.cursor, end, self.since());
+            let count = self.census(stand, self.cursor, end).own;
             self.pass(stand, end);
             lost += self.tell_lost(stand, end, mark.as_ref(), count, reason);
             if let Some(mark) = mark {
@@ -117,16 +114,17 @@ impl Subscription {
         reason: GapReason,
     ) -> u64 {
         let stand = views.stand(window.cohort);
-        let (mut lost, mut cursor) = (0, window.cursor);
-        while cursor < to {
-            let (end, mark) = next_loss(&stand, cursor, to);
-            let count = publications(&stand.cohort.ring, cursor, end, window.since);
-            cursor = end;
+        let ring = &stand.cohort.ring;
+        let (mut lost, mut rest) = (0, window);
+        while rest.cursor < to {
+            let (end, mark) = next_loss(&stand, rest.cursor, to);
+            let count = rest.own_before(ring, end);
+            rest.move_to(ring, end);
             lost += self.tell_lost(&stand, end, mark.as_ref(), count, reason);
             if let Some(mark) = mark {
-                cursor += 1;
-                let rest = self.rest_after(views, Window { cursor, ..window });
-                self.meet(&mark, Met::Backlog, rest);
+                rest.move_to(ring, end + 1);
+                let left = self.rest_after(rest);
+                self.meet(&mark, Met::Backlog, left);
                 self.announce_gap(stand.gap_of(&mark));
             }
         }
@@ -175,10 +173,10 @@ impl Subscription {
     }
 
     /// Publications of its backlog after this rest of the first part.
-    pub(crate) fn rest_after(&self, views: &Views, window: Window) -> u64 {
+    pub(crate) fn rest_after(&self, rest: Window) -> u64 {
         let parts = self.backlog().into_iter().flat_map(Backlog::iter).skip(1);
-        let rest: u64 = parts.map(|p| p.pending(views)).sum();
-        rest + Part::Window(window).pending(views)
+        let later: u64 = parts.map(Part::all).sum();
+        later + rest.own
     }
 
     /// Gives up what is left of former epochs, since their log is gone; `last` is a position of the present epoch then.
@@ -264,9 +262,7 @@ impl Subscription {
 
 /// Up to where what is lost goes, and the mark that ends it.
 fn next_loss(stand: &Stand<'_>, cursor: u64, to: u64) -> (u64, Option<Mark>) {
-    let mut marks = stand.cohort.ring.marks_from(cursor);
-    let mark = marks
-        .find(|m| m.ordinal < to && m.kind != Kind::Position)
-        .cloned();
+    let mark = stand.cohort.ring.break_from(cursor);
+    let mark = mark.filter(|m| m.ordinal < to).cloned();
     (mark.as_ref().map_or(to, |m| m.ordinal), mark)
 }
