@@ -59,18 +59,18 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
-        self.leave_window(index);
+        let lost = self.leave_window(index);
         self.leave_held(index);
         let waiting = self.subscriptions[index as usize].backlog_messages(&self.views);
         let subscription = &self.subscriptions[index as usize];
         let resolved = counts.published - counts.pending;
-        let published = resolved + waiting + subscription.in_flight();
+        let published = resolved + lost + waiting + subscription.in_flight();
         self.leave_cohort(index);
         published
     }
 
-    /// What stands in the ring for it becomes a window of its backlog; a hole behind it a gap.
-    fn leave_window(&mut self, index: u32) {
+    /// What stands in the ring for it becomes a window of its backlog; a hole behind it a gap. Returns how many fell into that.
+    fn leave_window(&mut self, index: u32) -> u64 {
         let subscription = &mut self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
         let head = stand.cohort.ring.head();
@@ -82,6 +82,7 @@ impl Engine {
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
         };
+        let mut lost = 0;
         let gap = hole.and_then(|hole| {
             let (last, gaps) = (
                 subscription.last,
@@ -89,7 +90,7 @@ impl Engine {
             );
             subscription.last = stand.position_before(hole.from).unwrap_or(last).max(last);
             subscription.cursor = hole.from;
-            let lost = subscription.lose(&stand, head, GapReason::DropNewest);
+            lost = subscription.lose(&stand, head, GapReason::DropNewest);
             self.stats.lost_drop_newest += lost;
             subscription.last = last;
             std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
@@ -112,6 +113,7 @@ impl Engine {
                 .ring
                 .unpin(hole.pinned, hole.from);
         }
+        lost
     }
 
     /// What its operator holds of its own becomes a part of its backlog.
