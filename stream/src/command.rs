@@ -198,17 +198,12 @@ impl Engine {
     /// Demand for `n` more messages.
     fn credit(&mut self, now: Now, session: u32, topic: &str, n: u64) -> Result<(), CommandError> {
         let index = self.find(session, topic)?;
-        let subscription = &mut self.subscriptions[index as usize];
-        if subscription.credit == UNLIMITED {
+        if self.subscriptions[index as usize].credit == UNLIMITED {
             return Err(refusal(
                 ErrorCode::BadField,
                 "credit",
                 "this subscription has no credit setting: its demand is unlimited",
             ));
-        }
-        if self.sessions[session as usize].blocked {
-            subscription.add_credit(n);
-            return Ok(());
         }
         // What waited for credit was bounded until now.
         let key = self.key(index);
@@ -226,15 +221,17 @@ impl Engine {
     pub(crate) fn go_on(&mut self, now: Now, index: u32) {
         let key = self.key(index);
         let session = self.subscriptions[index as usize].session;
-        if self.sessions[session as usize].blocked {
-            if self.subscriptions[index as usize].hold == Hold::Parked {
-                self.park(now, index);
-            }
+        let blocked = self.sessions[session as usize].blocked;
+        if !blocked {
+            self.unpark(index);
+        }
+        self.next_step(now, index);
+        if self.subscription_index(key).is_none() {
             return;
         }
-        self.unpark(index);
-        self.next_step(now, index);
-        if self.subscription_index(key).is_some() {
+        if blocked && self.subscriptions[index as usize].is_ready {
+            self.park(now, index);
+        } else {
             self.queue(session);
         }
     }

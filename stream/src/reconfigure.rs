@@ -128,9 +128,9 @@ impl Engine {
         if before == overflow {
             return;
         }
-        let first = self.views.cohort(subscription.cohort).ring.first();
-        let overtaken = subscription.stage == Stage::Ring && subscription.cursor < first;
-        if overtaken || subscription.hole().is_some() {
+        let head = self.views.cohort(subscription.cohort).ring.head();
+        let waits = subscription.stage == Stage::Ring && subscription.cursor < head;
+        if (waits && before == Overflow::Conflate) || subscription.hole().is_some() {
             // What is pending goes out by the policy under which it waited.
             let cohort = subscription.cohort;
             let acting = self.views.cohort(cohort).acting;

@@ -321,12 +321,12 @@ impl Ring {
         self.sum_before(to).saturating_sub(self.sum_before(from))
     }
 
-    /// The first ordinal in `from..to` that was numbered at `floor_ns` or later, else `to`.
+    /// Behind the last in `from..to` that is known to have been numbered before `floor_ns`; `from`, if none is.
     pub(crate) fn younger(&self, from: u64, to: u64, floor_ns: u64) -> u64 {
-        let mut range = self.range(from, to);
-        range
-            .find(|(_, e)| e.mono_ns >= floor_ns)
-            .map_or(to, |(at, _)| at)
+        let old = self
+            .range(from, to)
+            .take_while(|(_, e)| e.mono_ns < floor_ns);
+        old.last().map_or(from, |(at, _)| at + 1)
     }
 
     /// The running sum of everything that was ever in the ring.

@@ -115,7 +115,8 @@ impl Engine {
                 self.move_to(item, u64::from(item.count));
                 let key = self.key(item.subscription);
                 let subscription = &mut self.subscriptions[item.subscription as usize];
-                subscription.last = item.offset;
+                // What a rate holds from before it came keeps the position of its first messages back.
+                subscription.last = subscription.last.max(item.offset);
                 subscription.begin_frame(item.count);
                 return Rest::Message {
                     subscription: key,

@@ -1,7 +1,7 @@
 //! Settings that make no sense: refused with the field that is wrong, and everything stays as it was.
 use serde_json::{Value, json};
 
-use crate::drive::World;
+use crate::drive::{Room, World};
 use crate::script::subscribe;
 use crate::subject::Subject;
 
@@ -224,16 +224,33 @@ fn credit_that_cannot_be_given_is_refused() {
 #[test]
 fn a_text_is_taken_until_it_is_unsubscribed() {
     let mut bench = Bench::new();
-    bench.subscribe(&json!({"credit": 0}));
+    bench.subscribe(&json!({}));
     assert_eq!(bench.subscribe(&json!({}))["code"], "already_subscribed");
+    bench.world.set_room(bench.who, Room::Bytes(0));
     bench.world.publish_all([("t.a", None, "1".to_owned())]);
-    bench.world.say(
-        bench.who,
-        &json!({"op": "unsubscribe", "id": 7, "topic": "t.a", "drain": true}),
-    );
-    assert_eq!(bench.subscribe(&json!({}))["code"], "already_subscribed");
-    bench.world.wait_us(4_900_000);
-    assert_eq!(bench.subscribe(&json!({}))["code"], "already_subscribed");
-    bench.world.wait_us(200_000);
-    assert_eq!(bench.subscribe(&json!({}))["op"], "subscribed");
+    let leave = json!({"op": "unsubscribe", "id": 7, "topic": "t.a", "drain": true});
+    bench.world.say(bench.who, &leave);
+    for (id, wait_us) in [(8, 0), (9, 4_900_000), (10, 200_000)] {
+        bench.world.wait_us(wait_us);
+        let again = subscribe("t.a", &json!({}), id);
+        bench.world.say(bench.who, &again);
+    }
+    bench.world.set_room(bench.who, Room::All);
+    let seen = bench.world.transcript(bench.who);
+    let answer = |id: u64| seen.received().find(|f| f.value["id"] == id);
+    let answer = |id: u64| &answer(id).expect("an answer").value;
+    assert_eq!(answer(8)["code"], "already_subscribed");
+    assert_eq!(answer(9)["code"], "already_subscribed");
+    assert_eq!(answer(7)["op"], "unsubscribed");
+    assert_eq!(answer(10)["op"], "subscribed");
+}
+
+#[test]
+fn a_drain_waits_for_what_credit_covers_and_no_longer() {
+    let mut bench = Bench::new();
+    bench.subscribe(&json!({"credit": 0}));
+    bench.world.publish_all([("t.a", None, "1".to_owned())]);
+    let left = bench.ask(json!({"op": "unsubscribe", "topic": "t.a", "drain": true}));
+    assert_eq!(left["op"], "unsubscribed");
+    assert_eq!(left["ledger"]["pending"]["memory"], 1);
 }

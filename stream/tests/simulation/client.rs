@@ -306,9 +306,10 @@ impl Subscribed {
         );
         assert!(
             n("/conflated") >= self.conflated,
-            "{}: {ledger}, but {}",
+            "{}: {ledger}, but {} {:#?}",
             self.text,
-            self.conflated
+            self.conflated,
+            self.heard
         );
         if last {
             assert_eq!(

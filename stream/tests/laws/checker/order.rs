@@ -7,6 +7,7 @@ use super::{Facts, Found, items};
 pub fn order(facts: &Facts<'_>) -> Found {
     // Everything up to here was released, left out, or announced as lost.
     let mut passed = facts.start;
+    let mut resume_before = 0;
     let mut came = HashSet::new();
     let mut newest = HashMap::new();
     for frame in facts.seen.received() {
@@ -31,10 +32,12 @@ pub fn order(facts: &Facts<'_>) -> Found {
                 None => offset,
                 Some(resume) => {
                     let resume = resume.as_i64().ok_or("resume is no offset")?;
-                    if resume < passed {
+                    // What others of its cohort wait for since before its start keeps it back.
+                    if resume < passed && (passed > facts.start || resume < resume_before) {
                         return Err(format!("{offset} says resume {resume}, after {passed}"));
                     }
-                    resume
+                    resume_before = resume;
+                    resume.max(facts.start)
                 }
             };
         }

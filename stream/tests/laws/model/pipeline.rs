@@ -25,6 +25,8 @@ pub struct Pipeline {
     pub blocked: bool,
     /// The bound is passed and the policy wants the connection ended.
     pub over: bool,
+    /// What was held is in the queue, to go out with the end.
+    pub flushed: bool,
     pub counts: Counts,
     rates: Option<Rates>,
     batch: Vec<Item>,
@@ -55,6 +57,7 @@ impl Pipeline {
             parked: false,
             blocked: false,
             over: false,
+            flushed: false,
             counts: Counts::default(),
             rates: settings
                 .rate
@@ -121,7 +124,8 @@ impl Pipeline {
         if self.batch.len() == 1 {
             self.batch_due_ns = batch.ms.map_or(u64::MAX, |ms| now.mono_ns + ms * 1_000_000);
         }
-        if self.batch.len() as u64 >= least(batch.messages, bound.messages) {
+        let full = self.batch.len() as u64 >= least(batch.messages, bound.messages);
+        if full || self.batch_bytes() >= bytes {
             self.close_batch(now);
         }
     }
@@ -228,6 +232,27 @@ impl Pipeline {
         self.close_batch(now);
     }
 
+    /// It ends now: what is held goes out with it, if it is live and nothing stands before.
+    pub fn flush_at_end(&mut self, now: Now) {
+        let quiet = !self.behind && self.queue.items().next().is_none();
+        if quiet && !self.is_held_up() && !self.flushed {
+            self.flushed = true;
+            self.flush(now);
+        }
+    }
+
+    /// What was flushed and is covered by credit, frame by frame.
+    pub fn flushed_frames(&self) -> Vec<Vec<Item>> {
+        let credit = self.demand.unwrap_or(u64::MAX);
+        let covered = self
+            .queue
+            .items()
+            .take(usize::try_from(credit).unwrap_or(usize::MAX));
+        let all: Vec<Item> = covered.cloned().collect();
+        let together = |a: &Item, b: &Item| a.batch.is_some() && a.batch == b.batch;
+        all.chunk_by(together).map(<[Item]>::to_vec).collect()
+    }
+
     /// It is live again, which its client has been told.
     pub fn on_live(&mut self, now: Now) {
         (self.behind, self.announce) = (false, false);
@@ -249,15 +274,16 @@ impl Pipeline {
             self.settings.overflow = new.overflow;
             self.give(now);
         }
-        let same = (new.rate, new.batch) == (self.settings.rate, self.settings.batch);
-        if !same || (new.batch.is_some() && old != new.bound) {
-            self.flush(now);
-            self.rates = new.rate.filter(|r| r.mode != RateMode::All).map(Rates::new);
-        }
+        // What is released now may go out before anything gives.
         match patch.get("credit") {
             Some(Value::Null) => self.demand = None,
             Some(n) => self.demand = Some(self.demand.unwrap_or(0).max(n.as_u64().unwrap_or(0))),
             None => {}
+        }
+        let same = (new.rate, new.batch) == (self.settings.rate, self.settings.batch);
+        if !same || (new.batch.is_some() && old != new.bound) {
+            self.flush(now);
+            self.rates = new.rate.filter(|r| r.mode != RateMode::All).map(Rates::new);
         }
         self.settings = Settings {
             credit: self.demand,
@@ -266,11 +292,13 @@ impl Pipeline {
         Ok(())
     }
 
-    pub fn ledger(&self) -> Value {
+    /// `flushed`: how many go out just before it.
+    pub fn ledger(&self, flushed: u64) -> Value {
         let (counts, lost) = (&self.counts, self.queue.lost);
-        let pending = self.queue.items().count() as u64 + self.held();
+        let pending = self.queue.items().count() as u64 + self.held() - flushed;
+        let delivered = counts.delivered + flushed;
         json!({
-            "published": counts.published, "delivered": counts.delivered, "filtered_by_rate": counts.filtered,
+            "published": counts.published, "delivered": delivered, "filtered_by_rate": counts.filtered,
             "conflated": counts.conflated, "expired": lost.expired, "retention": 0,
             "dropped": {"drop_oldest": lost.drop_oldest, "drop_newest": lost.drop_newest, "memory": 0},
             "pending": {"memory": pending, "spilled": 0}

@@ -154,14 +154,11 @@ impl Session {
         let Some(subscription) = &mut self.subscription else {
             return;
         };
-        let idle = self.rest.is_none() && !self.blocked;
-        let quiet = idle && !subscription.behind && subscription.queue.places.is_empty();
-        if drain || quiet {
+        if drain {
             subscription.flush(now);
-            let until_ns = now.mono_ns + if drain { 5_000_000_000 } else { 0 };
             self.leaving = Some(Leaving {
                 id: id.clone(),
-                until_ns,
+                until_ns: now.mono_ns + 5_000_000_000,
             });
         } else {
             self.control.push_back(Control::Unsubscribed(id.clone()));
@@ -185,8 +182,14 @@ impl Session {
     }
 
     pub fn lend(&mut self, now: Now) -> Vec<u8> {
+        let leaves = matches!(self.control.front(), Some(Control::Unsubscribed(_)));
         if let Some(subscription) = &mut self.subscription {
-            subscription.give(now);
+            if !(leaves && subscription.flushed) {
+                subscription.give(now);
+            }
+            if leaves && self.rest.is_none() {
+                subscription.flush_at_end(now);
+            }
         }
         if let Some((rest, _)) = &self.rest {
             return rest.clone();
@@ -234,42 +237,58 @@ impl Session {
         };
         if frame.is_empty() {
             let leaving = self.leaving.as_ref()?;
-            let out = queue.places.is_empty() || now.mono_ns >= leaving.until_ns;
-            return out.then(|| (Self::unsubscribed(subscription, &leaving.id), Offer::Last));
+            // What credit doesn't cover is not waited for.
+            let through = queue.places.is_empty() || credit == 0;
+            let out = through || now.mono_ns >= leaving.until_ns;
+            return out.then(|| {
+                (
+                    Self::unsubscribed(subscription, &leaving.id, 0),
+                    Offer::Last,
+                )
+            });
         }
-        let item = &frame[0].1;
-        let payload = if item.batch.is_some() {
-            render::batch(text, frame.iter().map(|(_, i)| (&*i.entry, i.resume)))
-        } else {
-            render::msg(text, &item.entry, item.resume)
-        };
-        Some((render::frame(&payload), Offer::Messages(frame)))
+        let items: Vec<Item> = frame.iter().map(|(_, i)| i.clone()).collect();
+        Some((messages(text, &items), Offer::Messages(frame)))
     }
 
     fn control_bytes(&self, control: &Control) -> Vec<u8> {
         match (control, &self.subscription) {
             (Control::Text(text), _) => render::frame(text),
             (Control::Ledger(id), Some(s)) => {
-                let more = json!({"epoch": crate::subject::EPOCH, "ledger": s.ledger()});
+                let more = json!({"epoch": crate::subject::EPOCH, "ledger": s.ledger(0)});
                 render::frame(&render::answer("ledger", id, &s.text, more))
             }
             (Control::Unsubscribed(id), Some(s)) => {
-                // Losses that nothing stands before are told first.
+                let text = &s.text;
+                // Losses that nothing stands before are told first, then what was flushed.
                 let (mut bytes, mut last) = (Vec::new(), s.last);
                 for place in &s.queue.places {
                     let Place::Lost(loss) = place else { break };
                     bytes.extend(gap(s, loss, last));
                     last = loss.to;
                 }
-                bytes.extend(Self::unsubscribed(s, id));
+                let flushed = if s.flushed {
+                    s.flushed_frames()
+                } else {
+                    Vec::new()
+                };
+                for frame in &flushed {
+                    bytes.extend(messages(text, frame));
+                }
+                bytes.extend(Self::unsubscribed(
+                    s,
+                    id,
+                    flushed.iter().map(Vec::len).sum(),
+                ));
                 bytes
             }
             _ => Vec::new(),
         }
     }
 
-    fn unsubscribed(subscription: &Pipeline, id: &Value) -> Vec<u8> {
-        let more = json!({"ledger": subscription.ledger()});
+    /// With `flushed` messages before it in one piece.
+    fn unsubscribed(subscription: &Pipeline, id: &Value, flushed: usize) -> Vec<u8> {
+        let more = json!({"ledger": subscription.ledger(flushed as u64)});
         render::frame(&render::answer(
             "unsubscribed",
             id,
@@ -337,6 +356,17 @@ impl Session {
         }
         (bytes, 0)
     }
+}
+
+/// One frame of these.
+fn messages(text: &str, items: &[Item]) -> Vec<u8> {
+    let first = &items[0];
+    let payload = if first.batch.is_some() {
+        render::batch(text, items.iter().map(|i| (&*i.entry, i.resume)))
+    } else {
+        render::msg(text, &first.entry, first.resume)
+    };
+    render::frame(&payload)
 }
 
 fn gap(subscription: &Pipeline, loss: &Loss, last: i64) -> Vec<u8> {
