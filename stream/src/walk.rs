@@ -234,6 +234,10 @@ impl Engine {
         if conflates {
             return self.next_survivor(window, at);
         }
+        if cohort.ring.available(at) > at {
+            // What is gone is settled before anything behind it is handed over.
+            return None;
+        }
         let mut range = cohort.ring.range(at, window.until);
         let (at, entry) = range.find(|(_, e)| e.source >= window.since)?;
         Some(Step {
