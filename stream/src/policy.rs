@@ -227,7 +227,8 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        subscription.pass_strangers(&self.views.stand(subscription.cohort));
+        self.pass_strangers(index);
+        let subscription = &self.subscriptions[index as usize];
         let parked = subscription.hold == Hold::Parked;
         let mut spills = self.lose_to_memory(index);
         match self.subscriptions[index as usize].overflow {
@@ -248,11 +249,13 @@ impl Engine {
         place(subscription, self.views.cohort_mut(subscription.cohort));
         let cohort = subscription.cohort;
         self.trim(cohort);
+        self.subscriptions[index as usize].check(&self.views);
         if spills {
             self.spill(now, index);
         } else {
             self.relocate(index);
         }
+        self.subscriptions[index as usize].check(&self.views);
     }
 
     /// Past the high watermark a parked subscription is behind; at its bound whenever it switched last.

@@ -194,6 +194,9 @@ pub(crate) struct Subscription {
     pub(crate) joined: Option<Box<Joined>>,
     pub(crate) lost: Option<Box<Lost>>,
     pub(crate) extra: Option<Box<Extra>>,
+    /// How many frames have begun, message by message: what the differences are held against in debug builds.
+    #[cfg(debug_assertions)]
+    pub(crate) begun: u64,
 }
 
 impl Subscription {
@@ -233,6 +236,8 @@ impl Subscription {
             joined: None,
             lost: None,
             extra: None,
+            #[cfg(debug_assertions)]
+            begun: 0,
         }
     }
 
@@ -385,6 +390,10 @@ impl Subscription {
     /// A frame with `messages` of the present epoch has begun.
     pub(crate) fn begin_frame(&mut self, messages: u32) {
         (self.under_way, self.former) = (messages, false);
+        #[cfg(debug_assertions)]
+        {
+            self.begun += u64::from(messages);
+        }
         if self.credit != UNLIMITED {
             self.credit = self.credit.saturating_sub(u64::from(messages));
         }
