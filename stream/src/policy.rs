@@ -402,6 +402,7 @@ impl Engine {
         let reach = subscription.reach(&self.views, under_way);
         let alone = subscription.under_way == 0 && subscription.backlog().is_none();
         let (cursor, since) = (subscription.cursor, subscription.since());
+        let last = subscription.last;
         let ring = &mut self.views.cohort_mut(subscription.cohort).ring;
         let (mut messages, mut bytes) = (0, 0);
         let full = |e: &crate::ring::Entry| {
@@ -415,10 +416,12 @@ impl Engine {
         let mut full = full;
         let from = ring.range(cursor, ring.head()).find(|(_, e)| full(e));
         let from = from.map_or(ring.head(), |(at, _)| at);
+        let position = ring.position_before(from).unwrap_or(last);
         ring.pin(cursor, from);
         subscription.extra().hole = Some(Hole {
             from,
             pinned: cursor,
+            position,
         });
     }
 
@@ -448,6 +451,10 @@ impl Engine {
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
     fn pass_superseded(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
+        if subscription.backlog().is_some() {
+            // What is before it is accounted for first.
+            return;
+        }
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
         if subscription.cursor < horizon {
@@ -482,6 +489,8 @@ impl Engine {
         match subscription.overflow {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
+            // What is before it is accounted for first.
+            _ if subscription.backlog().is_some() => false,
             _ => {
                 let lost = subscription.lose(&stand, to, GapReason::Memory);
                 self.stats.lost_memory += lost;
