@@ -118,6 +118,8 @@ pub(crate) struct Cohort {
     pub(crate) members: Vec<u32>,
     active: u32,
     pub(crate) scan: Scan,
+    /// Something was pushed that nobody has been looked at for.
+    pub(crate) has_new: bool,
     pub(crate) compact: Option<Box<Compact>>,
     pub(crate) conflaters: u32,
     /// Windows of subscriptions that have gone on to another cohort.
@@ -140,6 +142,7 @@ impl Cohort {
             members: Vec::new(),
             active: 0,
             scan: Scan::Idle,
+            has_new: false,
             compact: None,
             conflaters: 0,
             windows: 0,

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use pubsub_wire::encode;
 use pubsub_wire::value::{Lag, Mode, Overflow};
 
+use crate::cohort::SubKey;
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::ring::{Hold, Ring};
@@ -164,6 +165,10 @@ impl Engine {
                     let (id, subscription) = (id.clone(), *subscription);
                     self.compose_ledger(now, id.as_ref(), subscription)
                 }
+                Control::Unsubscribed { subscription, .. } if self.is_under_way(*subscription) => {
+                    // What falls into a hole is told, once the frame before it is whole.
+                    return;
+                }
                 Control::Unsubscribed { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
                     self.compose_unsubscribed(now, id.as_ref(), subscription)
@@ -171,6 +176,11 @@ impl Engine {
             };
             self.plan.add(frame, What::Control, NONE);
         }
+    }
+
+    fn is_under_way(&self, key: SubKey) -> bool {
+        self.subscription_index(key)
+            .is_some_and(|i| self.subscriptions[i as usize].under_way > 0)
     }
 
     fn plan_data(&mut self, now: Now, session: u32) {
@@ -216,6 +226,10 @@ impl Engine {
     /// Gaps and the present mode, which stand before what follows.
     fn plan_notices(&mut self, now: Now, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
+        if subscription.under_way > 0 && subscription.is_at_hole() {
+            // What fell into the hole is told first, once the frame before it is whole.
+            return;
+        }
         // What conflation left out before a gap is explained by the mode in which it did.
         let mode_first =
             subscription.overflow == Overflow::Conflate && subscription.mode == Mode::Behind;

@@ -130,7 +130,8 @@ impl Engine {
         }
         let head = self.views.cohort(subscription.cohort).ring.head();
         let waits = subscription.stage == Stage::Ring && subscription.cursor < head;
-        if (waits && before == Overflow::Conflate) || subscription.hole().is_some() {
+        let conflates = before == Overflow::Conflate || overflow == Overflow::Conflate;
+        if (waits && conflates) || subscription.hole().is_some() {
             // What is pending goes out by the policy under which it waited.
             let cohort = subscription.cohort;
             let acting = self.views.cohort(cohort).acting;

@@ -88,10 +88,10 @@ impl Engine {
                 subscription.last,
                 std::mem::take(&mut subscription.extra().gaps),
             );
-            subscription.last = stand.position_before(hole.from).unwrap_or(last).max(last);
+            let window = stand.cohort.ring.range(window.cursor, hole.from);
+            subscription.last = window.last().map_or(last, |(_, e)| e.offset).max(last);
             subscription.cursor = hole.from;
             lost = subscription.lose(&stand, head, GapReason::DropNewest);
-            self.stats.lost_drop_newest += lost;
             subscription.last = last;
             std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
         });
@@ -272,6 +272,7 @@ impl Engine {
     fn tell_gap(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         if let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() {
+            self.stats.lost_drop_newest += gap.count.unwrap_or(0);
             let position = gap.offset;
             // Its range begins after the last that was handed over, or announced.
             let from = gap.from.map(|from| from.max(subscription.last + 1));
@@ -317,6 +318,21 @@ impl Engine {
         let own = crate::subscription::publications(ring, window.cursor, to, window.since);
         self.subscriptions[index as usize].conflated += own - delivered;
         self.stats.conflated += own - delivered;
+    }
+
+    /// What fell into a hole that was not told yet is read from the log after all. Returns how many that were.
+    pub(crate) fn find_again(&mut self, index: u32) -> u64 {
+        let subscription = &mut self.subscriptions[index as usize];
+        let parts = subscription.backlog().into_iter().flat_map(|b| b.iter());
+        let counts = parts.map(|part| match part {
+            Part::Gap(gap) => gap.count.unwrap_or(0),
+            Part::Window(_) | Part::Held { .. } => 0,
+        });
+        let found = counts.sum();
+        if found > 0 {
+            subscription.lost.get_or_insert_default().drop_newest -= found;
+        }
+        found
     }
 
     /// Gives up all of its backlog: it reads it elsewhere, or leaves.

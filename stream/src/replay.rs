@@ -67,7 +67,8 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
-        let published = counts.published - (counts.pending - subscription.in_flight());
+        let unread = counts.pending - subscription.in_flight() + self.find_again(index);
+        let published = counts.published - unread;
         self.drop_backlog(index);
         self.leave_cohort(index);
         let plain = self

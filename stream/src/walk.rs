@@ -112,8 +112,9 @@ impl Engine {
 
     /// Plans a message, or as many as go into one batch.
     fn plan_messages(&mut self, index: u32, walk: &mut Walk, first: Step) {
-        let subscription = &self.subscriptions[index as usize];
-        if !subscription.is_batched() && first.seat.of == 0 {
+        // What came before there was a batch stays as it was; in history every message comes in one.
+        let joins = self.subscriptions[index as usize].is_batched() && walk.mode == Mode::Replay;
+        if first.seat.of == 0 && !joins {
             (walk.place, walk.at) = (first.place, first.at + 1);
             walk.credit = spend(walk.credit, 1);
             let item = item_of(What::Messages, index, &first, 1);

@@ -11,6 +11,7 @@ use crate::subject::Subject;
 
 pub const ALL_ACTS: Acts = Acts {
     socket: true,
+    parts: true,
     reconfigure: true,
     wait_us: 2_000_000,
 };
@@ -36,7 +37,16 @@ pub fn hold(strategy: impl Strategy<Value = Script>, laws: &[Law]) {
 }
 
 pub fn each<S: Strategy>(strategy: S, test: impl Fn(&S::Value) -> TestCaseResult) {
-    let outcome = TestRunner::new(config()).run(&strategy, |value| test(&value));
+    let outcome = TestRunner::new(config()).run(&strategy, |value| {
+        if std::env::var_os("CUR").is_some() {
+            std::fs::write(
+                format!("/tmp/cur.{}", std::process::id()),
+                format!("{value:?}"),
+            )
+            .unwrap();
+        }
+        test(&value)
+    });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
