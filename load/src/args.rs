@@ -1,4 +1,9 @@
 //! The command line, as typed; and what is meant by it, with the prototype's environment and the defaults filled in.
+mod settings;
+mod slow;
+
+pub use slow::Slow;
+
 use crate::failure::Failure;
 use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
 use crate::scenario;
@@ -7,8 +12,7 @@ use crate::target::Target;
 use crate::units::{Rate, Span};
 use clap::{Args, Parser, Subcommand};
 use pubsub_wire::Limits;
-use pubsub_wire::topic::{check_subscription, check_topic};
-use serde_json::{Map, Value};
+use pubsub_wire::topic::check_topic;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +28,15 @@ Examples:
   pubsub-load                                      100 more connections every 15 s up to 10,000, then a minute's hold
   pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv
   pubsub-load ramp --topic 'quotes.*' --settings '{\"overflow\":\"conflate\",\"bound\":{\"messages\":64}}'
+  pubsub-load ramp --max 1000 --slow 5%:stall --slow 1%:read=2KB/s --slow 1%:pause=5s
+  pubsub-load ramp --topic 'quotes.*' --settings '{\"rate\":{\"mode\":\"sample\",\"ms\":100}}' --settings '{\"credit\":100}'
   pubsub-load publish --topic news --rate 10000/s --size 450 --duration 10s
+
+With --slow, count, messages received, latencies, sizes, expected, lost and overdue of a line are of the healthy connections only;
+the last columns have the slow ones, and all other columns are of all. At the end the slow ones read on, for 10 s at most,
+then every subscription is asked for its ledger, and with --slow or --settings a table has what each group got. Staleness is the age
+of the newest value a connection holds at the moment when the next one comes, weighted by how long it was held. A connection that
+the policy 'disconnect' closes is counted with its close code: 4001, or 1006 where it was closed hard since it took nothing.
 
 Exit codes: 0 done; 1 books that do not close, or messages out of order; 64 arguments; 69 no server there, or a limit
 of this machine; 70 a fault of this program.
@@ -43,6 +55,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Add connections step by step and measure (the default command)
+    #[command(after_help = EXAMPLES)]
     Ramp(RampArgs),
     /// Publish at a fixed rate and measure the acknowledgements
     Publish(PublishArgs),
@@ -68,9 +81,16 @@ struct RampArgs {
     /// Topic or pattern that each connection subscribes to
     #[arg(long, default_value = "execs")]
     topic: String,
-    /// Further fields of subscribe, as a JSON object
+    /// Further fields of subscribe, as a JSON object: from, rate, batch, bound, overflow, credit. Several are dealt out to the
+    /// connections in turn. Credit is given again whenever half of it is used
     #[arg(long, value_name = "JSON")]
-    settings: Option<String>,
+    settings: Vec<String>,
+    /// Let a share of each step's connections read slowly once they have subscribed: 5%:stall (nothing),
+    /// 1%:read=2KB/s (at most that much), 1%:pause=5s (nothing for 5 s, then all there is for 5 s, in turn). They have a small
+    /// receive buffer, so that the kernel does not hide it from the server: 4 KiB, 32 KiB where they pause, and what they
+    /// read in 0.2 s where that is more. For several groups give it several times
+    #[arg(long, value_name = "SHARE:WHAT")]
+    slow: Vec<Slow>,
     /// Pace at which connections are begun
     #[arg(long, value_name = "RATE", default_value = "2000/s")]
     rate_of_connects: Rate,
@@ -129,8 +149,10 @@ pub struct Ramp {
     pub target: Target,
     /// What happens when.
     pub plan: scenario::Plan,
-    /// What each connection subscribes to.
-    pub subscription: Subscription,
+    /// What connections subscribe to, in turn.
+    pub subscriptions: Vec<Subscription>,
+    /// Which of them read slowly.
+    pub slow: Vec<Slow>,
     /// Connections begun per second.
     pub connects_per_s: f64,
     /// Source addresses; `None`: as many as are needed.
@@ -225,7 +247,8 @@ impl RampArgs {
                 max: self.max.get(),
                 hold: self.hold.0,
             },
-            subscription: subscription(&self.topic, self.settings.as_deref())?,
+            subscriptions: settings::subscriptions(&self.topic, &self.settings)?,
+            slow: slow::checked(self.slow)?,
             connects_per_s: self.rate_of_connects.0,
             sources: self.sources.map(NonZeroUsize::get),
             csv: self.csv,
@@ -269,45 +292,6 @@ impl PublishArgs {
 
 fn target(url: &str) -> Result<Target, Failure> {
     Target::parse(url).map_err(Failure::usage)
-}
-
-fn subscription(topic: &str, settings: Option<&str>) -> Result<Subscription, Failure> {
-    check_subscription(topic, &Limits::default())
-        .map_err(|error| Failure::usage(format!("--topic {topic:?}: {error}")))?;
-    let settings = match settings.map(serde_json::from_str::<Value>) {
-        None => Map::new(),
-        Some(Ok(Value::Object(settings))) => settings,
-        Some(Ok(_)) => {
-            return Err(Failure::usage(
-                "--settings: expected a JSON object, as in '{\"overflow\":\"conflate\"}'",
-            ));
-        }
-        Some(Err(error)) => return Err(Failure::usage(format!("--settings: {error}"))),
-    };
-    if let Some(own) = ["op", "id", "topic"]
-        .into_iter()
-        .find(|name| settings.contains_key(*name))
-    {
-        return Err(Failure::usage(format!(
-            "--settings: {own:?} is set by the load client itself"
-        )));
-    }
-    let subscription = Subscription {
-        topic: topic.to_owned(),
-        settings,
-    };
-    // The server would say the same; said here, it costs no connection.
-    pubsub_wire::command::parse(&subscription.command(), &Limits::default()).map_err(|error| {
-        Failure::usage(format!(
-            "--settings: {}{}",
-            error
-                .field
-                .map(|field| format!("{field}: "))
-                .unwrap_or_default(),
-            error.message
-        ))
-    })?;
-    Ok(subscription)
 }
 
 fn server_pid(text: &str) -> Result<ServerPid, Failure> {
@@ -414,10 +398,9 @@ mod tests {
             ("--every 0s", "--every"),
             ("--topic a..b", "--topic"),
             ("--settings []", "--settings"),
-            ("--settings {", "--settings"),
-            ("--settings {\"topic\":\"x\"}", "topic"),
-            ("--settings {\"overflow\":\"drop\"}", "overflow"),
-            ("--settings {\"bond\":{}}", "bond"),
+            ("--settings {} --settings {", "--settings"),
+            ("--slow 5:stall", "--slow"),
+            ("--slow 60%:stall --slow 50%:pause=1s", "110%"),
             ("--server-pid me", "--server-pid"),
             ("--nonsense", "--nonsense"),
             ("publish --rate 5/s", "--topic"),

@@ -212,14 +212,8 @@ mod tests {
             };
             assert_eq!(len, bytes);
             assert!(serde_json::from_slice::<serde_json::Value>(whole.payload).is_ok());
-            let head = after_prefix(&prefix(TOPIC), whole.payload);
-            assert_eq!(
-                head,
-                Some(Head {
-                    offset: 7,
-                    ts_us: 1_790_000_000_123_456
-                })
-            );
+            let head = after_prefix(&prefix(TOPIC), whole.payload).map(|found| found.head);
+            assert_eq!(head, Some(Head::plain(7, 1_790_000_000_123_456)));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`args`], [`units`], [`target`]: the command line, as typed and as meant
-//! - [`scenario`], [`schedule`]: what should happen when, decided beforehand; pure
+//! - [`scenario`], [`deal`], [`schedule`]: what should happen when, decided beforehand; pure
 //! - [`swarm`]: the subscribers
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
@@ -13,6 +13,7 @@
 //! The commands are thin: a bench or a test drives [`swarm::Swarm`] and [`publisher::Publisher`] itself.
 pub mod args;
 pub mod clock;
+pub mod deal;
 pub mod failure;
 pub mod floor;
 pub mod http;

@@ -1,4 +1,5 @@
 //! Values as people type them: times, rates, shares. Pure.
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +14,20 @@ pub struct Rate(pub f64);
 /// A share: `1%`, `0.5%`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share(pub f64);
+
+/// Bytes per second: `500B/s`, `2KB/s`, `1.5MB/s`, `64KiB/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRate(pub NonZeroU64);
+
+impl Share {
+    /// The whole in millionths.
+    pub const WHOLE_PPM: u64 = 1_000_000;
+
+    /// In millionths.
+    pub fn ppm(self) -> u64 {
+        (self.0 * Self::WHOLE_PPM as f64).round() as u64
+    }
+}
 
 impl FromStr for Span {
     type Err = String;
@@ -64,6 +79,27 @@ impl FromStr for Share {
     }
 }
 
+impl FromStr for ByteRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?}: expected bytes per second such as 500B/s, 2KB/s or 1MB/s");
+        let (number, unit) = split(text).ok_or_else(wrong)?;
+        let bytes = match unit.strip_suffix("/s").ok_or_else(wrong)? {
+            "B" => 1.0,
+            "KB" | "kB" => 1e3,
+            "MB" => 1e6,
+            "KiB" => 1024.0,
+            "MiB" => 1024.0 * 1024.0,
+            _ => return Err(wrong()),
+        };
+        NonZeroU64::new((number * bytes) as u64)
+            .map(Self)
+            .ok_or_else(wrong)
+    }
+}
+
 /// The number at the beginning, not negative, and what follows it.
 fn split(text: &str) -> Option<(f64, &str)> {
     let end = text
@@ -108,6 +144,30 @@ mod tests {
         assert_eq!("30/m".parse(), Ok(Rate(0.5)));
         for wrong in ["0", "-5", "x", "5/h", ""] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bytes_per_second_have_units_and_are_at_least_one() {
+        let per_s = |text: &str| text.parse::<ByteRate>().map(|rate| rate.0.get());
+        assert_eq!(
+            [
+                per_s("500B/s"),
+                per_s("2KB/s"),
+                per_s("1.5MB/s"),
+                per_s("4KiB/s")
+            ],
+            [Ok(500), Ok(2000), Ok(1_500_000), Ok(4096)]
+        );
+        for wrong in [
+            "2", "2KB", "2/s", "0B/s", "0.5B/s", "-1B/s", "2Kb/s", "KB/s",
+        ] {
+            assert!(
+                per_s(wrong)
+                    .unwrap_err()
+                    .contains("expected bytes per second"),
+                "{wrong}"
+            );
         }
     }
 

@@ -50,12 +50,27 @@ fn answers(bytes: &'static [u8]) -> SocketAddr {
 const QUICK: [&str; 6] = ["--max", "3", "--every", "300ms", "--hold", "0s"];
 
 fn quick_ramp(addr: SocketAddr) -> Output {
+    quick_ramp_with(addr, &[])
+}
+
+fn quick_ramp_with(addr: SocketAddr, further: &[&str]) -> Output {
     let url = url(addr);
     ran(&[
         &["ramp", "--url", &url, "--topic", "t", "--step", "2"],
         QUICK.as_slice(),
+        further,
     ]
     .concat())
+}
+
+/// The cells of a line of the summary's table: no value holds two spaces.
+fn cells(summary: &str, name: &str) -> Vec<String> {
+    let line = summary.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no line {name}: {summary}"))
+        .split("  ")
+        .map(|cell| cell.trim().to_owned())
+        .filter(|cell| !cell.is_empty())
+        .collect()
 }
 
 #[test]
@@ -64,6 +79,10 @@ fn arguments_that_cannot_be_meant_are_one_line_and_sixty_four() {
     assert!(line.contains("--url localhost"), "{line}");
     fails_with(&ran(&["--every", "soon"]), 64);
     fails_with(&ran(&["dance"]), 64);
+    let line = fails_with(&ran(&["--slow", "5%:sleep"]), 64);
+    assert!(line.contains("expected stall, read=RATE"), "{line}");
+    let line = fails_with(&ran(&["--settings", "{\"topic\":\"x\"}"]), 64);
+    assert!(line.contains("give it with --topic"), "{line}");
 }
 
 #[test]
@@ -130,6 +149,95 @@ fn a_ramp_writes_a_line_for_each_step_and_closes_its_books() {
         summary.contains("residual 0 (3 ledgers: delivered 12, received 12"),
         "{summary}"
     );
+}
+
+#[test]
+fn the_summary_has_a_column_for_each_group_of_connections() {
+    let slow = [
+        "--slow",
+        "50%:stall",
+        "--slow",
+        "10%:read=2KB/s",
+        "--max",
+        "10",
+        "--step",
+        "10",
+    ];
+    let output = ran(&[
+        [
+            "ramp",
+            "--url",
+            &url(serve(Script::honest(4))),
+            "--topic",
+            "t",
+        ]
+        .as_slice(),
+        ["--every", "300ms", "--hold", "0s"].as_slice(),
+        slow.as_slice(),
+    ]
+    .concat());
+    let (csv, summary) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    let of = |name| cells(&summary, name);
+    assert_eq!(of("subscribed"), ["4", "5", "1"]);
+    assert_eq!(of("delivered"), ["16", "20", "4"]);
+    assert_eq!(
+        of("residual 0 "),
+        ["(10 ledgers: delivered 40, received 40, lost 0, left out 0, pending 0)"]
+    );
+    let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let at = |name: &str| lines[0].iter().position(|column| *column == name).unwrap();
+    assert_eq!(
+        (lines[1][at("connected")], lines[1][at("slow connected")]),
+        ("10", "6")
+    );
+}
+
+#[test]
+fn slow_connections_that_are_closed_do_not_fail_the_run() {
+    let script = Script {
+        steps: vec![Step::Msg(1), Step::Close(4001)],
+        ..Script::honest(1)
+    };
+    let output = quick_ramp_with(serve(script), &["--slow", "100%:read=1KB/s"]);
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    assert_eq!(cells(&summary, "closed"), ["0", "3 with 4001"]);
+    assert_eq!(cells(&summary, "published"), ["-", "unknown"]);
+    assert!(
+        summary.contains("3 of 3 have no ledger")
+            && summary.contains("3 ended before (they had received 3)"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn several_settings_are_dealt_out_and_credit_is_given_again() {
+    let settings = [
+        "--settings",
+        "{\"credit\":2}",
+        "--settings",
+        "{\"overflow\":\"spill\"}",
+    ];
+    let output = quick_ramp_with(serve(Script::honest(9)), &settings);
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    assert_eq!(cells(&summary, "delivered"), ["27"]);
+}
+
+#[test]
+fn a_loss_that_is_never_announced_fails_the_run() {
+    let script = Script {
+        lost: 2,
+        ..Script::honest(1)
+    };
+    let output = quick_ramp(serve(script));
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(summary.contains("WRONG: 6 messages were lost"), "{summary}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

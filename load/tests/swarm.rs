@@ -50,7 +50,7 @@ fn books_that_close_leave_no_residual() {
     assert_eq!(
         (
             books.answered,
-            books.delivered,
+            books.sum.delivered,
             books.received,
             books.residual
         ),

@@ -24,6 +24,8 @@ pub(crate) struct Window {
     pub(crate) since: u64,
     /// What a newer entry of its key supersedes is skipped while behind.
     pub(crate) conflates: bool,
+    /// How many publications of its own stand in it.
+    pub(crate) own: u64,
 }
 
 /// One part.

@@ -118,8 +118,6 @@ pub(crate) struct Cohort {
     pub(crate) members: Vec<u32>,
     active: u32,
     pub(crate) scan: Scan,
-    /// Something was pushed that nobody has been looked at for.
-    pub(crate) has_new: bool,
     pub(crate) compact: Option<Box<Compact>>,
     pub(crate) conflaters: u32,
     /// Windows of subscriptions that have gone on to another cohort.
@@ -127,6 +125,8 @@ pub(crate) struct Cohort {
     pub(crate) trips: Option<Box<Trips>>,
     messages: Largest,
     bytes: Largest,
+    /// Something new is in the ring of which nothing has followed yet.
+    pub(crate) pushed: bool,
     /// The deadline that stands in the engine's heap.
     pub(crate) armed_ns: u64,
     counted: u64,
@@ -142,13 +142,13 @@ impl Cohort {
             members: Vec::new(),
             active: 0,
             scan: Scan::Idle,
-            has_new: false,
             compact: None,
             conflaters: 0,
             windows: 0,
             trips: None,
             messages: Largest::default(),
             bytes: Largest::default(),
+            pushed: false,
             armed_ns: u64::MAX,
             counted: 0,
         }

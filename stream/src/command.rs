@@ -80,7 +80,7 @@ impl Engine {
                 Ok(())
             }
             Command::Credit { topic, n } => self.credit(now, index, &topic, n),
-            Command::Reconfigure(change) => self.reconfigure(now, index, id, &change),
+            Command::Reconfigure(change) => self.reconfigure(now, index, id.as_ref(), &change),
             Command::Call(call) => self.call(index, &call.method),
             // Has its own way, for its own pace.
             Command::Publish(_) => Ok(()),

@@ -12,9 +12,8 @@ use crate::subscription::Subscription;
 /// Takes the cursor out of the cohort's books, so that it can be moved.
 #[inline]
 pub(crate) fn lift(subscription: &mut Subscription, cohort: &mut Cohort) {
-    if subscription.holds {
-        cohort.ring.release(subscription.cursor, subscription.hold);
-        subscription.holds = false;
+    if let Some(hold) = subscription.held.take() {
+        cohort.ring.release(subscription.cursor, hold);
     }
     if subscription.waits {
         if let Some(compact) = &mut cohort.compact {
@@ -27,9 +26,15 @@ pub(crate) fn lift(subscription: &mut Subscription, cohort: &mut Cohort) {
 /// Enters the cursor into the cohort's books where it stands now.
 #[inline]
 pub(crate) fn place(subscription: &mut Subscription, cohort: &mut Cohort) {
-    debug_assert!(!subscription.holds);
-    cohort.ring.hold(subscription.cursor, subscription.hold);
-    subscription.holds = true;
+    debug_assert!(subscription.held.is_none());
+    // What is older than its start stands among its own: as long as that may come, its bound is minded where it trips.
+    let hold = if subscription.since() > 0 {
+        Hold::Live
+    } else {
+        subscription.hold
+    };
+    cohort.ring.hold(subscription.cursor, hold);
+    subscription.held = Some(hold);
     if subscription.overflow == Overflow::Conflate {
         let waits = subscription.hold == Hold::Parked || subscription.cursor < cohort.ring.first();
         if let (true, Some(compact)) = (waits, &mut cohort.compact) {
@@ -59,7 +64,7 @@ pub(crate) fn hold(subscription: &mut Subscription, cohort: &mut Cohort, hold: H
     if subscription.hold == hold {
         return;
     }
-    let was_placed = subscription.holds;
+    let was_placed = subscription.held.is_some();
     lift(subscription, cohort);
     subscription.hold = hold;
     if was_placed {

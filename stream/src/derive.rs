@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use pubsub_wire::encode::{self, MsgView, Place};
 
+use crate::cohort::Cohort;
 use crate::config::{CloseHow, Now};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
@@ -44,7 +45,7 @@ impl Engine {
                 source: 0,
             };
             self.push(plain, new, entry.topic, entry.key);
-            self.on_pushed(now, plain);
+            self.after_push(now, plain);
         } else {
             cohort.ring.skip(entry.offset);
         }
@@ -68,21 +69,23 @@ impl Engine {
                 let filtered = operator.filtered - before;
                 self.stats.filtered += filtered * cohort.members.len() as u64;
                 self.release(now, *index, &mut released);
-                self.on_pushed(now, *index);
+                self.after_release(now, *index);
                 self.arm_cohort(*index);
             }
             self.released = released;
         }
         self.deriving = cohorts;
+        self.mind_memory();
     }
 
     /// What passed a rate goes into the open batch, or else into the ring.
     fn release(&mut self, now: Now, index: u32, released: &mut Vec<Released>) {
         for one in released.drain(..) {
-            if self.views.cohort(index).acting.batch.is_some() {
-                self.batch(now, index, one);
-            } else {
-                self.push_alone(index, &one);
+            let is_batched = |c: &mut Cohort| c.acting.batch.is_some();
+            match self.views.find_cohort(index).map(is_batched) {
+                Some(true) => self.batch(now, index, one),
+                Some(false) => self.push_alone(index, &one),
+                None => {}
             }
         }
     }
@@ -157,23 +160,33 @@ impl Engine {
         }
     }
 
-    /// An entry goes into a ring.
+    /// An entry goes into a ring; what follows from it is [`Engine::after_push`]'s, when all that come together are in.
     fn push(&mut self, index: u32, entry: NewEntry, topic: &str, key: Option<&str>) {
         let cohort = self.views.cohort_mut(index);
         if let Some(compact) = &mut cohort.compact {
             compact.insert(cohort.ring.head(), topic, key, &entry);
         }
         cohort.ring.push(entry);
-        cohort.has_new = true;
+        cohort.pushed = true;
     }
 
-    /// All that came at once has its place: policies act, and the ring lets go of what nobody needs.
-    fn on_pushed(&mut self, now: Now, index: u32) {
-        let cohort = self.views.cohort_mut(index);
-        if !std::mem::take(&mut cohort.has_new) {
-            self.count_bytes(index);
+    /// What an operator let pass is in its ring, and what it holds has changed.
+    fn after_release(&mut self, now: Now, index: u32) {
+        let Some(cohort) = self.views.find_cohort(index) else {
             return;
+        };
+        if std::mem::take(&mut cohort.pushed) {
+            self.after_push(now, index);
+        } else {
+            self.count_bytes(index);
         }
+    }
+
+    /// A ring has got something new.
+    fn after_push(&mut self, now: Now, index: u32) {
+        let Some(cohort) = self.views.find_cohort(index) else {
+            return;
+        };
         if cohort.trips.is_some() {
             // Before the ring lets go of what they stand at.
             self.trip(now, index);
@@ -309,7 +322,7 @@ impl Engine {
             operator.flush_rate(&mut released);
             self.release(now, index, &mut released);
             self.close_batch(index);
-            self.on_pushed(now, index);
+            self.after_release(now, index);
         }
         self.released = released;
     }
@@ -341,7 +354,7 @@ impl Engine {
             if self.open_batch(index).is_some_and(|o| o.is_due(now)) {
                 self.close_batch(index);
             }
-            self.on_pushed(now, index);
+            self.after_release(now, index);
             self.arm_cohort(index);
         }
     }
@@ -360,26 +373,45 @@ impl Engine {
     /// When memory is short, the oldest entries of all rings leave, whoever needs them, until an eighth is free again.
     pub(crate) fn mind_memory(&mut self) {
         let budget = self.config.ring_bytes as u64;
-        if self.stats.ring_bytes + self.partials.bytes() <= budget {
+        let is_short = self.stats.ring_bytes + self.partials.bytes() > budget;
+        if !is_short || std::mem::replace(&mut self.minding, true) {
             return;
         }
         let goal = (budget / 8 * 7).saturating_sub(self.partials.bytes());
-        while self.stats.ring_bytes > goal {
-            let oldest = self.views.cohorts();
-            let oldest = oldest.filter_map(|(i, c)| Some((c.oldest_ns()?, i))).min();
-            let Some((_, index)) = oldest else { break };
-            // A batch at a time, so that the search for the oldest is not made for every entry.
-            for _ in 0..64 {
-                if !self.views.cohort_mut(index).pop_oldest() {
-                    break;
-                }
-            }
-            self.count_bytes(index);
-            self.keep_survivors(index);
-        }
+        while self.stats.ring_bytes > goal && (self.take_oldest() || self.flush_largest()) {}
         if self.stats.ring_bytes + self.partials.bytes() > budget {
             self.end_longest_blocked(budget / 8 * 7);
         }
+        self.minding = false;
+    }
+
+    /// Takes the oldest entries out of the ring that has them. `false`: no ring has any.
+    fn take_oldest(&mut self) -> bool {
+        let oldest = self.views.cohorts();
+        let oldest = oldest.filter_map(|(i, c)| Some((c.oldest_ns()?, i))).min();
+        let Some((_, index)) = oldest else {
+            return false;
+        };
+        // A batch at a time, so that the search for the oldest is not made for every entry.
+        for _ in 0..64 {
+            if !self.views.cohort_mut(index).pop_oldest() {
+                break;
+            }
+        }
+        self.count_bytes(index);
+        self.keep_survivors(index);
+        true
+    }
+
+    /// Rings hold nothing any more: what the operator that holds most has is released before its time.
+    fn flush_largest(&mut self) -> bool {
+        let held = |c: &Cohort| c.operator.as_ref().map_or(0, |o| o.held_bytes());
+        let largest = self.views.cohorts().map(|(i, c)| (held(c), i)).max();
+        let Some((_, index)) = largest.filter(|(bytes, _)| *bytes > 0) else {
+            return false;
+        };
+        self.flush_cohort(self.now, index);
+        true
     }
 
     /// Rings hold nothing any more: those whose sockets have refused for longest give back the frames that wait for them.
@@ -407,7 +439,7 @@ impl Engine {
         for at in 0..cohort.members.len() {
             let subscription = &mut self.subscriptions[cohort.members[at] as usize];
             let overtaken =
-                |s: &Subscription| s.holds && !s.waits && s.cursor < cohort.ring.first();
+                |s: &Subscription| s.held.is_some() && !s.waits && s.cursor < cohort.ring.first();
             if overtaken(subscription) {
                 lift(subscription, cohort);
                 place(subscription, cohort);

@@ -82,6 +82,8 @@ pub struct Engine {
     pub(crate) deriving: Vec<u32>,
     pub(crate) released: Vec<Released>,
     pub(crate) item: Vec<u8>,
+    /// What gives for want of memory is giving.
+    pub(crate) minding: bool,
     /// The moment of the last input.
     pub(crate) now: Now,
     pub(crate) stats: Stats,
@@ -122,6 +124,7 @@ impl Engine {
             deriving: Vec::new(),
             released: Vec::new(),
             item: Vec::new(),
+            minding: false,
             now: Now {
                 mono_ns: 0,
                 wall_us: 0,

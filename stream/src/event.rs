@@ -120,7 +120,7 @@ impl Engine {
             self.join_at_head(*reader);
         }
         let keys: Vec<_> = readers.iter().map(|r| self.key(*r)).collect();
-        self.push_mark(now, index, Kind::Epoch, (before, position), Some(old));
+        self.push_mark(now, index, Kind::Epoch, (before, position), Some(&old));
         for key in keys {
             let Some(reader) = self.subscription_index(key) else {
                 continue;
@@ -152,7 +152,7 @@ impl Engine {
         index: u32,
         kind: Kind,
         span: (i64, i64),
-        epoch: Option<Rc<str>>,
+        epoch: Option<&Rc<str>>,
     ) {
         // What was flushed before may have cost the last session its life, and the view with it.
         let Some(view) = self.views.find_by_index(index) else {
@@ -166,7 +166,7 @@ impl Engine {
                 kind,
                 before: span.0,
                 after: span.1,
-                epoch: epoch.clone(),
+                epoch: epoch.cloned(),
                 seen: operator.map_or(0, |o| o.seen),
                 filtered: operator.map_or(0, |o| o.filtered),
             };

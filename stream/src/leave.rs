@@ -169,8 +169,10 @@ impl Engine {
             return 0;
         };
         let stand = self.views.stand(subscription.cohort);
+        // One that is drained was given what was held when that began.
         let at_head = subscription.stage == Stage::Ring
             && subscription.mode == Mode::Live
+            && subscription.draining().is_none()
             && !subscription.has_messages(&stand)
             && subscription.hole().is_none();
         let operator = stand.cohort.operator.as_ref().filter(|_| at_head);

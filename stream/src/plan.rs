@@ -290,8 +290,9 @@ impl Engine {
     /// The end of a subscription that is being drained and has nothing left to receive. Its ledger is taken where it is
     /// written: nothing of it may be planned and not yet written.
     pub(crate) fn plan_drained(&mut self, now: Now, index: u32) {
-        let drains = self.subscriptions[index as usize].draining().is_some();
-        if !drains
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.draining().is_none()
+            || subscription.under_way > 0
             || self.plan.room() == 0
             || self
                 .plan

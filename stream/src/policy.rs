@@ -12,7 +12,7 @@ use crate::cohort::{Gauge, Trip};
 use crate::config::{CloseHow, Now};
 use crate::cursor::{self, lift, place};
 use crate::engine::Engine;
-use crate::ring::{Hold, Kind, Reach};
+use crate::ring::{Hold, Reach};
 use crate::session::{NONE, Rest};
 use crate::subscription::{Hole, Stage, Subscription};
 use crate::views::{Stand, Views};
@@ -74,6 +74,8 @@ impl Engine {
         }
         let left = subscription.reach(&self.views, self.under_way_bytes(subscription));
         let at_bound = match subscription.overflow {
+            // Its ring lets go of nothing as long as what is older than its start may come.
+            _ if subscription.since() > 0 => true,
             Overflow::Disconnect => true,
             Overflow::DropNewest => subscription.hole().is_none(),
             _ => false,
@@ -250,11 +252,14 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        subscription.pass_strangers(&self.views.stand(subscription.cohort));
+        self.pass_strangers(index);
+        let subscription = &self.subscriptions[index as usize];
         let parked = subscription.hold == Hold::Parked;
         let mut spills = self.lose_to_memory(index);
+        // What is pending before its ring is through before anything of that is told.
+        let before = self.subscriptions[index as usize].backlog();
         match self.subscriptions[index as usize].overflow {
-            Overflow::Conflate => self.pass_superseded(index),
+            Overflow::Conflate if before.is_none() => self.pass_superseded(index),
             Overflow::DropOldest | Overflow::DropNewest if parked => {
                 self.expire(now, index);
                 if self.subscriptions[index as usize].overflow == Overflow::DropOldest {
@@ -271,11 +276,13 @@ impl Engine {
         place(subscription, self.views.cohort_mut(subscription.cohort));
         let cohort = subscription.cohort;
         self.trim(cohort);
+        self.subscriptions[index as usize].check(&self.views);
         if spills {
             self.spill(now, index);
         } else {
             self.relocate(index);
         }
+        self.subscriptions[index as usize].check(&self.views);
     }
 
     /// Past the high watermark a parked subscription is behind; at its bound whenever it switched last.
@@ -377,7 +384,7 @@ impl Engine {
     }
 
     /// Gives up the first message of the backlog. `false`: a frame under way has to be whole before.
-    fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
+    pub(crate) fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
         let subscription = &mut self.subscriptions[index as usize];
         let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
             return false;
@@ -471,12 +478,13 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
-        let gone = horizon.min(stand.cohort.ring.first());
-        if subscription.cursor < gone {
-            let lost = subscription.lose(&stand, gone, GapReason::Memory);
+        if subscription.cursor < horizon {
+            // All before the next that is at hand is told as one loss: of what is gone no more is known.
+            let to = stand.at_hand(horizon);
+            let lost = subscription.lose(&stand, to, GapReason::Memory);
             self.stats.lost_memory += lost;
         }
-        let to = survivor(subscription, &stand);
+        let to = stand.at_hand(subscription.cursor);
         if to > subscription.cursor {
             self.stats.conflated += subscription.advance(&stand, to, 0);
             subscription.pass_position(&stand, to);
@@ -502,6 +510,8 @@ impl Engine {
         match subscription.overflow {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
+            // Its gap stands behind what is pending before its ring.
+            _ if subscription.backlog().is_some() => false,
             _ => {
                 let lost = subscription.lose(&stand, to, GapReason::Memory);
                 self.stats.lost_memory += lost;
@@ -545,22 +555,4 @@ fn drop_to(subscription: &Subscription, views: &Views, stand: &Stand<'_>, under_
     }
     // What the ring let go of was more than the bound allows.
     to.max(ring.first()).max(subscription.cursor)
-}
-
-/// Where a conflating cursor that the ring has overtaken goes on.
-fn survivor(subscription: &Subscription, stand: &Stand<'_>) -> u64 {
-    let ring = &stand.cohort.ring;
-    if subscription.cursor >= ring.first() {
-        return subscription.cursor;
-    }
-    let compact = stand.cohort.compact.as_ref();
-    let newest = compact
-        .and_then(|c| c.next(subscription.cursor))
-        .map(|(at, _)| at);
-    let mut marks = ring.marks_from(subscription.cursor);
-    let mark = marks.find(|m| m.kind != Kind::Position).map(|m| m.ordinal);
-    [newest, mark]
-        .into_iter()
-        .flatten()
-        .fold(ring.first(), u64::min)
 }

@@ -5,7 +5,7 @@
 //! position and no count is lost.
 
 use pubsub_wire::command::{FieldError, Patch, Reconfigure};
-use pubsub_wire::value::{Batch, Bound, Overflow, Rate, RateMode, Settings};
+use pubsub_wire::value::{Batch, Bound, Mode, Overflow, Rate, RateMode, Settings};
 use pubsub_wire::{CommandError, ErrorCode, Id, encode};
 
 use crate::command::refusal;
@@ -20,7 +20,7 @@ impl Engine {
         &mut self,
         now: Now,
         session: u32,
-        id: Option<Id>,
+        id: Option<&Id>,
         change: &Reconfigure,
     ) -> Result<(), CommandError> {
         let index = self.find(session, &change.topic)?;
@@ -55,7 +55,7 @@ impl Engine {
         }
         let settings = self.settings(index);
         self.send(session, |out| {
-            encode::reconfigured(out, id.as_ref(), &change.topic, &settings);
+            encode::reconfigured(out, id, &change.topic, &settings);
         });
         Ok(())
     }
@@ -129,7 +129,9 @@ impl Engine {
             return;
         }
         let head = self.views.cohort(subscription.cohort).ring.head();
-        let waits = subscription.stage == Stage::Ring && subscription.cursor < head;
+        let waits = subscription.stage == Stage::Ring
+            && subscription.mode != Mode::Replay
+            && subscription.cursor < head;
         let conflates = before == Overflow::Conflate || overflow == Overflow::Conflate;
         if (waits && conflates) || subscription.hole().is_some() {
             // What is pending goes out by the policy under which it waited.
@@ -144,7 +146,7 @@ impl Engine {
             return;
         }
         let cohort = self.views.cohort_mut(subscription.cohort);
-        let placed = subscription.holds;
+        let placed = subscription.held.is_some();
         crate::cursor::lift(subscription, cohort);
         if before == Overflow::Conflate {
             cohort.remove_conflater();

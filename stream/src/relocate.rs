@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use pubsub_wire::value::{GapReason, Mode, Overflow};
 
-use crate::backlog::{PARTS_MAX, Part, Window};
+use crate::backlog::{Backlog, PARTS_MAX, Part, Window};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::Slice;
-use crate::ring::{Hold, Kind};
-use crate::subscription::{Joined, Lost, Stage};
+use crate::ring::Hold;
+use crate::subscription::{Joined, Lost, PendingGap, Stage};
 
 impl Engine {
     /// Brings a subscription to the cohort that does what is to be done with its messages now.
@@ -43,11 +43,8 @@ impl Engine {
         if subscription.draining().is_some() {
             return false;
         }
-        let parts = subscription.backlog().map_or(0, |b| b.len());
-        let ring = &self.views.cohort(subscription.cohort).ring;
-        // What a mark in a hole tells cannot be told before the window is through.
-        let told = |from: u64| ring.marks_from(from).all(|m| m.kind == Kind::Position);
-        parts + 3 <= PARTS_MAX && subscription.hole().is_none_or(|h| told(h.from))
+        let parts = subscription.backlog().map_or(0, Backlog::len);
+        parts + 3 <= PARTS_MAX
     }
 
     /// Puts all that is pending into the backlog and leaves the cohort. Returns what was published for it so far.
@@ -59,18 +56,18 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
-        let lost = self.leave_window(index);
+        let resolved = counts.published - counts.pending - subscription.falling();
+        self.leave_window(index);
         self.leave_held(index);
-        let waiting = self.subscriptions[index as usize].backlog_messages(&self.views);
         let subscription = &self.subscriptions[index as usize];
-        let resolved = counts.published - counts.pending;
-        let published = resolved + lost + waiting + subscription.in_flight();
+        let waiting = subscription.backlog_messages() + subscription.falling();
+        let published = resolved + waiting + subscription.in_flight();
         self.leave_cohort(index);
         published
     }
 
-    /// What stands in the ring for it becomes a window of its backlog; a hole behind it a gap. Returns how many fell into that.
-    fn leave_window(&mut self, index: u32) -> u64 {
+    /// What stands in the ring for it becomes a window of its backlog; a hole behind it becomes gaps.
+    fn leave_window(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
         let head = stand.cohort.ring.head();
@@ -81,39 +78,79 @@ impl Engine {
             until: hole.map_or(head, |h| h.from),
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
+            own: 0,
         };
-        let mut lost = 0;
-        let gap = hole.and_then(|hole| {
-            let (last, gaps) = (
-                subscription.last,
-                std::mem::take(&mut subscription.extra().gaps),
-            );
-            let window = stand.cohort.ring.range(window.cursor, hole.from);
-            subscription.last = window.last().map_or(last, |(_, e)| e.offset).max(last);
-            subscription.cursor = hole.from;
-            lost = subscription.lose(&stand, head, GapReason::DropNewest);
-            subscription.last = last;
-            std::mem::replace(&mut subscription.extra().gaps, gaps).pop_back()
-        });
+        let own = subscription.census(&stand, window.cursor, window.until).own;
+        let window = Window { own, ..window };
         subscription.cursor = head;
         if window.cursor < window.until {
-            self.enter_window(&window);
-            self.subscriptions[index as usize]
-                .extra()
-                .backlog
-                .push(Part::Window(window));
+            self.push_window(index, window);
+        }
+        let Some(hole) = hole else { return };
+        let mut from = hole.from;
+        // What stood there may have left already: the last before it is in the window, or was handed over.
+        let ring = &self.views.cohort(window.cohort).ring;
+        let last = ring.range(window.cursor, from).last();
+        let last = last.map_or(self.subscriptions[index as usize].last, |(_, e)| e.offset);
+        let mut position = Some(last);
+        while from < head {
+            (from, position) = self.leave_hole(index, &window, (from, position), head);
         }
         let extra = self.subscriptions[index as usize].extra();
-        if let Some(gap) = gap {
-            extra.backlog.push(Part::Gap(gap));
+        extra.hole = None;
+        let ring = &mut self.views.cohort_mut(window.cohort).ring;
+        ring.unpin(hole.pinned, hole.from);
+    }
+
+    /// What fell into a hole from `begin` on, an ordinal and the position before it, up to a mark that stands in it, becomes a gap,
+    /// and the mark a window of its own. Returns how far that goes.
+    fn leave_hole(
+        &mut self,
+        index: u32,
+        window: &Window,
+        begin: (u64, Option<i64>),
+        head: u64,
+    ) -> (u64, Option<i64>) {
+        let stand = self.views.stand(window.cohort);
+        let (from, before) = begin;
+        let mark = stand.cohort.ring.break_from(from).cloned();
+        let end = mark.as_ref().map_or(head, |m| m.ordinal);
+        let to = mark
+            .as_ref()
+            .map_or(stand.cohort.ring.position(), |m| m.before);
+        let count = self.subscriptions[index as usize]
+            .census(&stand, from, end)
+            .own;
+        let ranged = !stand.cohort.is_rated();
+        let gap = PendingGap {
+            reason: GapReason::DropNewest,
+            from: before.filter(|_| ranged).map(|p| p + 1),
+            to: ranged.then_some(to),
+            count: Some(count),
+            epoch: Rc::clone(stand.epoch_at(end)),
+            offset: to,
+        };
+        if count > 0 {
+            let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+            backlog.push(Part::Gap(gap));
         }
-        if let Some(hole) = extra.hole.take() {
-            self.views
-                .cohort_mut(window.cohort)
-                .ring
-                .unpin(hole.pinned, hole.from);
-        }
-        lost
+        let Some(mark) = mark else {
+            return (head, None);
+        };
+        let only_mark = Window {
+            cursor: end,
+            until: end + 1,
+            own: 0,
+            ..*window
+        };
+        self.push_window(index, only_mark);
+        (end + 1, Some(mark.after))
+    }
+
+    fn push_window(&mut self, index: u32, window: Window) {
+        self.enter_window(&window);
+        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        backlog.push(Part::Window(window));
     }
 
     /// What its operator holds of its own becomes a part of its backlog.
@@ -139,10 +176,25 @@ impl Engine {
         }
     }
 
+    /// Passes over what stands at its cursor and is older than its start. Its cursor must be lifted.
+    pub(crate) fn pass_strangers(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.since() == 0 {
+            return;
+        }
+        let stand = self.views.stand(subscription.cohort);
+        subscription.pass_strangers(&stand);
+        if subscription.settle_start(&stand) {
+            let cohort = self.views.cohort_mut(subscription.cohort);
+            cohort.ring.remove_teller();
+        }
+    }
+
     /// Is no member of its cohort any more. Its cursor must be lifted.
     pub(crate) fn leave_cohort(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        debug_assert!(!subscription.holds);
+        debug_assert!(subscription.held.is_none());
+        let tells = subscription.since() > 0;
         subscription.joined = None;
         let (cohort, member) = (subscription.cohort, subscription.member);
         let overflow = subscription.overflow;
@@ -158,6 +210,10 @@ impl Engine {
         if overflow == Overflow::Conflate {
             record.remove_conflater();
         }
+        if tells {
+            record.ring.remove_teller();
+        }
+        self.trim(cohort);
         self.forget_if_empty(cohort);
     }
 
@@ -185,6 +241,9 @@ impl Engine {
             })
         });
         subscription.start = gauge.wrapping_sub(published);
+        if subscription.since() > 0 {
+            record.ring.add_teller();
+        }
         place(subscription, record);
     }
 
@@ -207,10 +266,19 @@ impl Engine {
         let cohort = self.views.cohort_mut(window.cohort);
         release_window(cohort, window);
         cohort.ring.unpin(window.cursor, to);
-        window.cursor = to;
+        window.move_to(&cohort.ring, to);
         hold_window(cohort, window);
         let cohort = window.cohort;
-        self.trim(cohort);
+        self.trim_beside(index, cohort);
+    }
+
+    /// Trims a cohort of which a subscription had a window, unless its own cursor belongs there too and is lifted: then nothing may be
+    /// let go of before that is placed.
+    fn trim_beside(&mut self, index: u32, cohort: u32) {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.cohort != cohort || subscription.held.is_some() {
+            self.trim(cohort);
+        }
     }
 
     /// The first part of its backlog is through, or given up.
@@ -224,15 +292,17 @@ impl Engine {
             if window.conflates {
                 cohort.remove_conflater();
             }
+            self.trim_beside(index, window.cohort);
             self.forget_if_empty(window.cohort);
         }
     }
 
     /// Nobody needs a derived log any more.
     fn forget_if_empty(&mut self, index: u32) {
-        self.trim(index);
         let cohort = self.views.cohort(index);
         if cohort.is_empty() && !cohort.is_plain() {
+            self.trim(index);
+            let cohort = self.views.cohort(index);
             // Its operator's holdings go with it.
             let held = cohort.operator.as_ref().map_or(0, |o| o.held_bytes());
             self.stats.ring_bytes -= cohort.ring.bytes() + held;
@@ -269,16 +339,19 @@ impl Engine {
         self.subscriptions[index as usize].tidy();
     }
 
-    fn tell_gap(&mut self, index: u32) {
+    pub(crate) fn tell_gap(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        if let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() {
-            self.stats.lost_drop_newest += gap.count.unwrap_or(0);
-            let position = gap.offset;
-            // Its range begins after the last that was handed over, or announced.
-            let from = gap.from.map(|from| from.max(subscription.last + 1));
-            subscription.announce_gap(crate::subscription::PendingGap { from, ..gap });
-            subscription.last = subscription.last.max(position);
-        }
+        let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() else {
+            return;
+        };
+        let count = gap.count.unwrap_or(0);
+        *subscription.lost.get_or_insert_default().of(gap.reason) += count;
+        let position = gap.offset;
+        // Its range begins after the last that was handed over, or announced.
+        let from = gap.from.map(|from| from.max(subscription.last + 1));
+        subscription.announce_gap(PendingGap { from, ..gap });
+        subscription.last = subscription.last.max(position);
+        self.count_lost(GapReason::DropNewest, count);
     }
 
     /// Passes over what is not to be handed over at the beginning of a window. Whether nothing is left of it.
@@ -286,10 +359,11 @@ impl Engine {
         let cohort = self.views.cohort(window.cohort);
         let behind = self.subscriptions[index as usize].mode == Mode::Behind;
         let conflates = window.conflates && behind;
-        let gone = if conflates {
-            cohort.compact.as_ref().map_or(0, |c| c.horizon())
-        } else {
-            cohort.ring.available(window.cursor)
+        let horizon = cohort.compact.as_ref().map_or(0, |c| c.horizon());
+        let gone = match conflates {
+            true if window.cursor < horizon => self.views.stand(window.cohort).at_hand(horizon),
+            true => window.cursor,
+            false => cohort.ring.available(window.cursor),
         };
         let gone = gone.min(window.until);
         if window.cursor < gone {
@@ -315,24 +389,9 @@ impl Engine {
     /// What a window passes over up to `to`, but for `delivered` of it, was superseded.
     pub(crate) fn conflate_window(&mut self, index: u32, window: Window, to: u64, delivered: u64) {
         let ring = &self.views.cohort(window.cohort).ring;
-        let own = crate::subscription::publications(ring, window.cursor, to, window.since);
+        let own = window.own_before(ring, to);
         self.subscriptions[index as usize].conflated += own - delivered;
         self.stats.conflated += own - delivered;
-    }
-
-    /// What fell into a hole that was not told yet is read from the log after all. Returns how many that were.
-    pub(crate) fn find_again(&mut self, index: u32) -> u64 {
-        let subscription = &mut self.subscriptions[index as usize];
-        let parts = subscription.backlog().into_iter().flat_map(|b| b.iter());
-        let counts = parts.map(|part| match part {
-            Part::Gap(gap) => gap.count.unwrap_or(0),
-            Part::Window(_) | Part::Held { .. } => 0,
-        });
-        let found = counts.sum();
-        if found > 0 {
-            subscription.lost.get_or_insert_default().drop_newest -= found;
-        }
-        found
     }
 
     /// Gives up all of its backlog: it reads it elsewhere, or leaves.

@@ -3,7 +3,7 @@
 //! Owns the transitions between reading slices and standing in the plain cohort's ring. Live and replay are decided in one turn, so
 //! that there is neither a hole nor a duplicate.
 
-use pubsub_wire::value::Mode;
+use pubsub_wire::value::{GapReason, Mode};
 
 use crate::config::Now;
 use crate::cursor::{lift, place};
@@ -62,12 +62,14 @@ impl Engine {
             }
             return;
         }
+        self.lose_former_epochs(index);
+        let subscription = &mut self.subscriptions[index as usize];
         let counts = subscription.counts(&self.views);
-        lift(subscription, self.views.cohort_mut(subscription.cohort));
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
-        let unread = counts.pending - subscription.in_flight() + self.find_again(index);
+        // What fell into a hole and was not told yet is read from the log after all.
+        let unread = counts.pending - subscription.in_flight() + subscription.falling();
         let published = counts.published - unread;
         self.drop_backlog(index);
         self.leave_cohort(index);
@@ -85,6 +87,25 @@ impl Engine {
         subscription.extra().history = Some(history);
         subscription.stage = Stage::History;
         self.reads.queue(key);
+    }
+
+    /// What is pending of former epochs cannot be read from the log any more. Lifts the cursor.
+    fn lose_former_epochs(&mut self, index: u32) {
+        let ends = |e: &Self| {
+            let subscription = &e.subscriptions[index as usize];
+            let ring = &e.views.cohort(subscription.cohort).ring;
+            let in_ring = ring.meets_epoch(subscription.cursor);
+            let parts = subscription.backlog();
+            parts.is_some_and(|b| in_ring || b.iter().any(|p| p.ends_epoch(&e.views)))
+        };
+        while ends(self) {
+            if !self.lose_front(index, GapReason::Retention) {
+                self.tell_gap(index);
+            }
+        }
+        let subscription = &mut self.subscriptions[index as usize];
+        lift(subscription, self.views.cohort_mut(subscription.cohort));
+        subscription.lose_epochs(&self.views.stand(subscription.cohort));
     }
 
     /// A reader of history goes on in the ring, at its present head, once it is through with its slice.

@@ -51,6 +51,7 @@ impl Engine {
         self.relocate(index);
         let cohort = self.subscriptions[index as usize].cohort;
         self.trim(cohort);
+        self.subscriptions[index as usize].check(&self.views);
         let may_switch = self.may_switch(now, index);
         let subscription = &self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
@@ -92,7 +93,7 @@ impl Engine {
             return;
         }
         lift(subscription, self.views.cohort_mut(subscription.cohort));
-        subscription.pass_strangers(&self.views.stand(subscription.cohort));
+        self.pass_strangers(index);
         self.close_hole(index);
         let subscription = &mut self.subscriptions[index as usize];
         place(subscription, self.views.cohort_mut(subscription.cohort));

@@ -15,7 +15,6 @@ use std::rc::Rc;
 use pubsub_wire::Id;
 use pubsub_wire::value::{From, Gap, GapReason, Mode, Overflow};
 
-pub(crate) use accounts::publications;
 pub(crate) use lose::Met;
 
 use crate::backlog::{Backlog, Part};
@@ -164,8 +163,8 @@ pub(crate) struct Subscription {
     pub(crate) mode: Mode,
     pub(crate) stage: Stage,
     pub(crate) hold: Hold,
-    /// `cursor` is registered with the ring.
-    pub(crate) holds: bool,
+    /// How `cursor` is registered with the ring.
+    pub(crate) held: Option<Hold>,
     /// `cursor` is registered with the compacted view as one that waits.
     pub(crate) waits: bool,
     pub(crate) is_ready: bool,
@@ -195,6 +194,9 @@ pub(crate) struct Subscription {
     pub(crate) joined: Option<Box<Joined>>,
     pub(crate) lost: Option<Box<Lost>>,
     pub(crate) extra: Option<Box<Extra>>,
+    /// How many frames have begun, message by message: what the differences are held against in debug builds.
+    #[cfg(debug_assertions)]
+    pub(crate) begun: u64,
 }
 
 impl Subscription {
@@ -215,7 +217,7 @@ impl Subscription {
             mode: Mode::Live,
             stage: Stage::Opening,
             hold: Hold::Live,
-            holds: false,
+            held: None,
             waits: false,
             is_ready: false,
             announce: false,
@@ -234,6 +236,8 @@ impl Subscription {
             joined: None,
             lost: None,
             extra: None,
+            #[cfg(debug_assertions)]
+            begun: 0,
         }
     }
 
@@ -391,6 +395,10 @@ impl Subscription {
     /// A frame with `messages` of the present epoch has begun.
     pub(crate) fn begin_frame(&mut self, messages: u32) {
         (self.under_way, self.former) = (messages, false);
+        #[cfg(debug_assertions)]
+        {
+            self.begun += u64::from(messages);
+        }
         if self.credit != UNLIMITED {
             self.credit = self.credit.saturating_sub(u64::from(messages));
         }

@@ -106,19 +106,19 @@ mod tests {
         bytes: 1000,
     };
 
-    fn sample(when: When) -> Option<Rate> {
-        Some(Rate {
+    fn sample(when: When) -> Rate {
+        Rate {
             mode: RateMode::Sample,
             ms: 100,
             max_wait_ms: None,
             when,
-        })
+        }
     }
 
     #[test]
     fn a_rate_acts_always_or_when_behind_and_never_in_replay() {
-        let always = Terms::new(sample(When::Always), None);
-        let behind = Terms::new(sample(When::Behind), None);
+        let always = Terms::new(Some(sample(When::Always)), None);
+        let behind = Terms::new(Some(sample(When::Behind)), None);
         for (terms, live) in [(always, true), (behind, false)] {
             assert_eq!(terms.acting(Mode::Live, BOUND).rate.is_some(), live);
             assert!(terms.acting(Mode::Behind, BOUND).rate.is_some());

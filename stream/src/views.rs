@@ -51,13 +51,27 @@ impl<'a> Stand<'a> {
         let pinned = ring
             .pinned_from(ordinal)
             .map(|(at, offset)| (at, offset - 1));
-        let mut marks = ring.marks_from(ordinal);
-        let mark = marks.find(|m| m.kind != Kind::Position && m.ordinal < ring.first());
+        let mark = ring
+            .break_from(ordinal)
+            .filter(|m| m.ordinal < ring.first());
         let mark = mark.map(|m| (m.ordinal, m.before));
         // Whatever is at hand next tells where it begins.
         let next = [survivor, pinned, mark].into_iter().flatten().min();
         next.map(|(_, before)| before)
             .or_else(|| ring.position_before(ring.first()))
+    }
+
+    /// Where a conflating cursor at `ordinal` goes on: there, or where the ring has overtaken it at the next survivor or mark.
+    pub(crate) fn at_hand(&self, ordinal: u64) -> u64 {
+        let ring = &self.cohort.ring;
+        if ordinal >= ring.first() {
+            return ordinal;
+        }
+        let compact = self.cohort.compact.as_ref();
+        let survivor = compact.and_then(|c| c.range(ordinal, ring.first()).next());
+        let mark = ring.break_from(ordinal).map(|m| m.ordinal);
+        let next = [survivor.map(|(at, _)| *at), mark];
+        next.into_iter().flatten().fold(ring.first(), u64::min)
     }
 
     /// The gap that a mark of lost entries tells of.

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use pubsub_wire::encode;
+use pubsub_wire::frame::{FrameBuf, frame_len};
 use pubsub_wire::value::{Batch, Mode, Overflow};
 
 use crate::backlog::{Part, Window};
@@ -129,7 +130,7 @@ impl Engine {
     /// The messages from `first` on that go into one frame.
     fn gather(&self, index: u32, walk: &mut Walk, first: Step) -> Vec<Step> {
         let subscription = &self.subscriptions[index as usize];
-        let mut size = Size::new(self.batch_limits(subscription));
+        let mut size = Size::new(batch_limits(subscription));
         size.add(self, subscription, &first);
         (walk.place, walk.at) = (first.place, first.at + 1);
         let mut group = vec![first];
@@ -145,11 +146,6 @@ impl Engine {
             group.push(next);
         }
         group
-    }
-
-    fn batch_limits(&self, subscription: &Subscription) -> Batch {
-        let batch = subscription.terms.as_ref().and_then(|t| t.batch);
-        cut(batch.unwrap_or_default(), subscription.bound())
     }
 
     /// Plans one frame of these messages: the one they share, if it is all of it.
@@ -225,6 +221,7 @@ impl Engine {
             until: end,
             since: subscription.since(),
             conflates,
+            own: 0,
         };
         self.next_in_window(&window, at, conflates)
     }
@@ -235,6 +232,16 @@ impl Engine {
             return None;
         }
         let cohort = self.views.cohort(window.cohort);
+        let horizon = cohort.compact.as_ref().map_or(0, |c| c.horizon());
+        let is_gone = if conflates {
+            horizon > at
+        } else {
+            cohort.ring.available(at) > at
+        };
+        if is_gone {
+            // What is gone is settled before anything behind it is handed over.
+            return None;
+        }
         if conflates {
             return self.next_survivor(window, at);
         }
@@ -293,14 +300,15 @@ impl Engine {
 
     fn step_of_mark(&self, window: &Window, mark: &Mark) -> Step {
         let stand = self.views.stand(window.cohort);
-        let frame = match stand.cohort.ring.get(mark.ordinal) {
-            Some(entry) => Rc::clone(&entry.frame),
-            None => {
-                let mut frames = pubsub_wire::frame::FrameBuf::new();
+        let held = stand.cohort.ring.get(mark.ordinal);
+        let frame = held.map_or_else(
+            || {
                 let gap = stand.gap_of(mark);
+                let mut frames = FrameBuf::new();
                 Rc::from(frames.text(|out| encode::gap(out, &stand.view.text, &gap)))
-            }
-        };
+            },
+            |entry| Rc::clone(&entry.frame),
+        );
         Step {
             place: Place::Ring,
             at: mark.ordinal,
@@ -322,7 +330,7 @@ impl Engine {
         let is_batched = subscription.is_batched();
         while self.plan.pieces.len() < until && credit > 0 {
             let subscription = &self.subscriptions[index as usize];
-            let mut size = Size::new(self.batch_limits(subscription));
+            let mut size = Size::new(batch_limits(subscription));
             let mut group: Vec<Step> = Vec::new();
             while let Some(step) = past_step(subscription, at) {
                 let fits = group.is_empty() || is_batched && (group.len() as u64) < credit;
@@ -347,6 +355,11 @@ impl Engine {
             }
         }
     }
+}
+
+fn batch_limits(subscription: &Subscription) -> Batch {
+    let batch = subscription.terms.as_ref().and_then(|t| t.batch);
+    cut(batch.unwrap_or_default(), subscription.bound())
 }
 
 fn past_step(subscription: &Subscription, at: u64) -> Option<Step> {
@@ -433,8 +446,8 @@ impl Size {
         // Braces and a comma.
         let item = encode::msg_fields(&step.frame, sub).len() as u64 + 3;
         let around = encode::batch_len(&view.text) as u64;
-        let bytes = pubsub_wire::frame::frame_len((around + self.bytes + item - 1) as usize) as u64;
-        let fits = self.messages + 1 <= self.limits.messages.unwrap_or(u64::MAX)
+        let bytes = frame_len((around + self.bytes + item - 1) as usize) as u64;
+        let fits = self.messages < self.limits.messages.unwrap_or(u64::MAX)
             && bytes <= self.limits.bytes.unwrap_or(u64::MAX);
         if fits || self.messages == 0 {
             self.messages += 1;

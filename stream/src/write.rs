@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use crate::backlog::{Part, Window};
+use crate::backlog::Part;
 use crate::config::{CloseHow, Now, SessionId};
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
@@ -227,11 +227,11 @@ impl Engine {
         let mark = self.views.cohort(window.cohort).ring.mark_from(at).cloned();
         self.move_window(index, at + 1);
         if let Some(mark) = mark {
-            let rest = Window {
-                cursor: at + 1,
-                ..window
+            let rest = self.subscriptions[index as usize].backlog();
+            let Some(Part::Window(rest)) = rest.and_then(|b| b.front()) else {
+                return;
             };
-            let left = self.subscriptions[index as usize].rest_after(&self.views, rest);
+            let left = self.subscriptions[index as usize].rest_after(*rest);
             self.subscriptions[index as usize].meet(&mark, Met::Backlog, left);
             if let Kind::Lost(n) = mark.kind {
                 self.stats.lost_retention += n;

@@ -1,24 +1,28 @@
 //! `pubsub-load ramp`: connections step by step, a line for each step, and the books at the end.
 //!
 //! Owns the run: it asks the scenario what is due, tells the swarm, and reads the clocks and `/proc` at the end of each line.
-//! What a line looks like is [`row`]'s, what a run is worth [`verdict`]'s.
+//! What a line looks like is [`row`]'s, what each group got [`groups`]', what a run is worth [`verdict`]'s.
+mod close;
+pub mod groups;
 mod progress;
 pub mod row;
 pub mod verdict;
 
 use crate::args::{Ramp as Asked, ServerPid};
+use crate::deal::Deal;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::scenario::{Due, Ramp};
 use crate::swarm::lag::LoopLag;
 use crate::swarm::{Group, Options, Swarm, SwarmError, Tally, TopicId, files, socket};
 use crate::{clock, measure};
+use close::{Closing, Named};
 use progress::Progress;
 use row::Row;
 use std::fs::File;
 use std::io::{self, Write};
 use std::time::Duration;
-use verdict::{Own, Run, Verdict};
+use verdict::{Own, Run, Shown, Verdict};
 
 /// The longest time between two looks at Ctrl-C and at the clock.
 const SLICE: Duration = Duration::from_millis(100);
@@ -26,15 +30,8 @@ const SLICE: Duration = Duration::from_millis(100);
 /// A message older than this that has not arrived counts as never arriving in its line's percentiles.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// Ledgers asked for per second: a thousandth of what a worker delivers.
-const LEDGERS_PER_S: f64 = 5000.0;
-
-/// Closes begun per second.
-const CLOSES_PER_S: f64 = 10_000.0;
-
-/// Time for the last connections to come about, for all ledgers to be answered beyond the time that asking takes, and for all
-/// connections to close.
-const ANSWERS: Duration = Duration::from_secs(30);
+/// Receive buffer of those that read slowly, bytes; the kernel doubles it. About the least that TCP works with.
+const SLOW_RECEIVE_BYTES: usize = 4096;
 
 /// Runs a ramp to its end; the exit code.
 pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
@@ -54,7 +51,10 @@ pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
 struct Running<'a> {
     asked: &'a Asked,
     swarm: Swarm,
-    topic: TopicId,
+    topics: Vec<TopicId>,
+    /// The first is the healthy one.
+    groups: Vec<Named>,
+    deal: Deal,
     csv: Box<dyn Write>,
     server: Option<u32>,
     progress: Progress,
@@ -104,10 +104,18 @@ impl<'a> Running<'a> {
             sources,
             connects_per_s: asked.connects_per_s,
             outliers: asked.outliers,
+            apart_receive_bytes: Some(SLOW_RECEIVE_BYTES),
             ..Options::new(asked.target.clone())
         };
         let mut swarm = Swarm::new(options).map_err(Failure::fault)?;
-        let topic = swarm.topic(&asked.subscription);
+        let topics: Vec<TopicId> = asked
+            .subscriptions
+            .iter()
+            .map(|subscription| swarm.topic(subscription))
+            .collect();
+        let groups = groups_of(asked, &mut swarm);
+        let shares = asked.slow.iter().map(|slow| slow.share);
+        let deal = Deal::new(shares, topics.len());
         let server = match asked.server {
             ServerPid::Auto => measure::listener(asked.target.addr),
             ServerPid::Pid(pid) if sample(pid).is_none() => {
@@ -123,7 +131,9 @@ impl<'a> Running<'a> {
         Ok(Self {
             asked,
             swarm,
-            topic,
+            topics,
+            groups,
+            deal,
             csv,
             server,
             progress: Progress::new(asked.plan.duration()),
@@ -164,7 +174,7 @@ impl<'a> Running<'a> {
                         more,
                         clients: then,
                     } => {
-                        self.swarm.connect(more, self.topic, Group::MAIN);
+                        self.connect(more);
                         clients = then;
                     }
                     Due::Report { clients } => self.write(clients)?,
@@ -176,6 +186,14 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
+    /// Asks for so many more, each in its group and with its settings.
+    fn connect(&mut self, more: usize) {
+        for run in self.deal.deal(more) {
+            let (topic, group) = (self.topics[run.settings], self.groups[run.group].group);
+            self.swarm.connect(run.n, topic, group);
+        }
+    }
+
     /// When not one connection has come about, or not one subscription, there is nothing to measure.
     fn nothing_works(&self) -> Result<(), Failure> {
         let counters = self.swarm.counters();
@@ -183,7 +201,7 @@ impl<'a> Running<'a> {
             (Some(why), _) if counters.upgraded == 0 => Err(Failure::unavailable(why)),
             (_, Some(why)) if counters.subscribed == 0 => Err(Failure::unavailable(format!(
                 "the server refuses the subscription to {:?}: {why}",
-                self.asked.subscription.topic
+                self.asked.subscriptions[0].topic
             ))),
             _ => Ok(()),
         }
@@ -199,24 +217,39 @@ impl<'a> Running<'a> {
     /// Ends a line here and begins the next.
     fn row(&mut self, clients: usize) -> Row {
         let tally = self.swarm.take_window(Group::MAIN, OVERDUE);
+        let slow = self.take_slow();
         let lag = self.swarm.take_lag();
         let begun = std::mem::replace(&mut self.line, Line::new(self.server));
         let seconds = (self.line.begun_ns - begun.begun_ns) as f64 / 1e9;
         self.whole.add(&tally);
-        let mut row = self.counts(clients, &tally, seconds);
-        self.costs(&mut row, &begun, &tally, seconds);
+        let mut row = self.counts(clients, &tally);
+        let received = tally.received + slow.received;
+        row.delivered_per_s = received as f64 / seconds;
+        self.costs(&mut row, &begun, received, seconds);
+        (row.slow_count, row.slow_lost) = (slow.received, slow.lost);
         row.late_ms = begun.late_ns as f64 / 1e6;
         self.judge(&mut row, &lag);
         row
     }
 
-    fn counts(&mut self, clients: usize, tally: &Tally, seconds: f64) -> Row {
+    /// What all slow groups received since the last line.
+    fn take_slow(&mut self) -> Tally {
+        let mut all = Tally::new(0);
+        for named in &self.groups[1..] {
+            all.add(&self.swarm.take_window(named.group, OVERDUE));
+        }
+        all
+    }
+
+    fn counts(&mut self, clients: usize, tally: &Tally) -> Row {
         let counters = self.swarm.counters();
         let (failed, closed) = (counters.failed, counters.closed_total());
         let wrong = counters.offset_errors() + counters.malformed;
+        let connected = self.swarm.standing().subscribed;
         let row = Row {
             clients,
-            connected: self.swarm.standing().subscribed,
+            connected,
+            slow_connected: connected - self.swarm.subscribed(Group::MAIN),
             count: tally.received,
             average_ms: tally.mean_ms(),
             average_high_ms: tally.mean_high_ms(),
@@ -228,7 +261,6 @@ impl<'a> Running<'a> {
             p99_ms: tally.quantile_ms(0.99),
             p999_ms: tally.quantile_ms(0.999),
             max_ms: tally.max_ms(),
-            delivered_per_s: tally.received as f64 / seconds,
             expected: tally.expected(),
             lost: tally.lost,
             overdue: tally.overdue,
@@ -242,9 +274,8 @@ impl<'a> Running<'a> {
     }
 
     /// What both sides cost from the beginning of the line to its end.
-    fn costs(&self, row: &mut Row, begun: &Line, tally: &Tally, seconds: f64) {
-        let per_message =
-            |ns: u64| (tally.received > 0).then(|| ns as f64 / 1000.0 / tally.received as f64);
+    fn costs(&self, row: &mut Row, begun: &Line, received: u64, seconds: f64) {
+        let per_message = |ns: u64| (received > 0).then(|| ns as f64 / 1000.0 / received as f64);
         if let (Some(before), Some(after)) = (&begun.server, &self.line.server) {
             let ns = after.cpu_ns_since(before);
             row.cpu_time_s = Some(ns as f64 / 1e9);
@@ -284,47 +315,56 @@ impl<'a> Running<'a> {
 
     /// Asks each subscription for its ledger, compares, and goes.
     fn close_the_books(mut self) -> Result<Verdict, Failure> {
-        // What is measured ends here: from now on the generator loads the server with questions.
         let latency_ms = [
             self.whole.quantile_ms(0.5),
             self.whole.quantile_ms(0.99),
             self.whole.max_ms(),
         ];
-        let Self {
-            swarm, progress, ..
-        } = &mut self;
-        let settled = |swarm: &Swarm| {
-            let unsettled = swarm.unsettled();
-            progress.wait_for("connections", unsettled);
-            unsettled == 0
+        let closing = Closing {
+            swarm: &mut self.swarm,
+            progress: &mut self.progress,
+            groups: &self.groups,
         };
-        swarm.run_until(ANSWERS, settled).map_err(fault)?;
-        let asked = swarm.standing().subscribed as u64;
-        swarm.ask_ledgers(LEDGERS_PER_S);
-        let limit = ANSWERS + Duration::from_secs_f64(asked as f64 / LEDGERS_PER_S);
-        let answered = |swarm: &Swarm| {
-            let unanswered = swarm.unanswered();
-            progress.wait_for("ledgers", unanswered);
-            unanswered == 0
+        let (groups, asked) = closing.books().map_err(fault)?;
+        let table = if self.asked.slow.is_empty() && self.plain() {
+            Shown::No
+        } else {
+            Shown::Yes
         };
-        swarm.run_until(limit, answered).map_err(fault)?;
-        progress.clear();
-        let late = self.swarm.unanswered() as u64;
         let verdict = Verdict::of(&Run {
             counters: self.swarm.counters(),
             asked,
-            late,
+            groups: &groups,
+            table,
             latency_ms,
             limit: self.limit.as_ref(),
             invalid: self.invalid,
             windows: self.windows,
         });
-        self.swarm.leave(CLOSES_PER_S);
-        self.swarm
-            .run_until(ANSWERS, Swarm::is_empty)
-            .map_err(fault)?;
+        close::leave(&mut self.swarm).map_err(fault)?;
         Ok(verdict)
     }
+
+    /// Whether all subscribe with the server's defaults.
+    fn plain(&self) -> bool {
+        self.asked
+            .subscriptions
+            .iter()
+            .all(|subscription| subscription.settings.is_empty())
+    }
+}
+
+/// The healthy, then the slow as they were asked for.
+fn groups_of(asked: &Asked, swarm: &mut Swarm) -> Vec<Named> {
+    let healthy = Named {
+        name: "healthy".to_owned(),
+        group: Group::MAIN,
+    };
+    let slow = asked.slow.iter().map(|slow| Named {
+        name: slow.name.clone(),
+        group: swarm.group(slow.pace),
+    });
+    std::iter::once(healthy).chain(slow).collect()
 }
 
 fn fault(error: SwarmError) -> Failure {

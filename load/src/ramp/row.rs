@@ -1,11 +1,11 @@
 //! One line of the report: the prototype's twelve columns in their order, then what it did not know.
 //!
-//! Pure. What is not known (the server is on another machine, nothing was received) is an empty field; a percentile over messages
+//! Pure. Where some read slowly, latencies and what belongs to them are of the others; the last columns have the slow. What is not known (the server is on another machine, nothing was received) is an empty field; a percentile over messages
 //! that never came is `inf`.
 use std::fmt::Write;
 
 /// The names, in order. The first twelve are the prototype's, to the letter: people's scripts read them.
-pub const COLUMNS: [&str; 36] = [
+pub const COLUMNS: [&str; 39] = [
     "clients",
     "connected",
     "cpu time",
@@ -42,6 +42,9 @@ pub const COLUMNS: [&str; 36] = [
     "loop lag p99 (ms)",
     "step late (ms)",
     "valid",
+    "slow connected",
+    "slow count",
+    "slow lost",
 ];
 
 /// One line's values, in the columns' units.
@@ -84,6 +87,9 @@ pub struct Row {
     pub loop_lag_ms: f64,
     pub late_ms: f64,
     pub valid: Valid,
+    pub slow_connected: usize,
+    pub slow_count: u64,
+    pub slow_lost: u64,
 }
 
 /// Whether a line's latencies are the server's.
@@ -140,6 +146,9 @@ impl Row {
             .number(self.loop_lag_ms);
         line.number(self.late_ms)
             .whole(u64::from(self.valid == Valid::Yes));
+        line.whole(self.slow_connected as u64)
+            .whole(self.slow_count)
+            .whole(self.slow_lost);
         line.0
     }
 }
@@ -235,6 +244,9 @@ mod tests {
             server_us: Some(0.5),
             loop_lag_ms: 2.0,
             valid: Valid::No,
+            slow_connected: 5,
+            slow_count: 6,
+            slow_lost: 8,
             ..Row::default()
         };
         let line = row.line();
@@ -257,6 +269,10 @@ mod tests {
         assert_eq!(
             (of("loop lag p99 (ms)"), of("valid")),
             ("2.000".into(), "0".into())
+        );
+        assert_eq!(
+            (of("slow connected"), of("slow count"), of("slow lost")),
+            ("5".into(), "6".into(), "8".into())
         );
     }
 }

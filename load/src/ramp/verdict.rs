@@ -1,6 +1,7 @@
 //! What a run was worth: whether its books close, whether its order held, and whether its latencies are the server's.
 //!
 //! Pure.
+use super::groups::{self, Report, Table};
 use super::row::Valid;
 use crate::failure::exit;
 use crate::swarm::Counters;
@@ -65,8 +66,10 @@ pub struct Run<'a> {
     pub counters: &'a Counters,
     /// Subscriptions asked for their ledgers.
     pub asked: u64,
-    /// Of these, not answered in time.
-    pub late: u64,
+    /// What each group got; the first is the healthy one.
+    pub groups: &'a [Report],
+    /// Whether that is shown.
+    pub table: Shown,
     /// p50, p99 and the longest over all windows, milliseconds.
     pub latency_ms: [Option<f64>; 3],
     /// The first window in which the generator was the limit, and why.
@@ -75,6 +78,15 @@ pub struct Run<'a> {
     pub invalid: usize,
     /// Windows.
     pub windows: usize,
+}
+
+/// Whether the table of the groups is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// It is.
+    Yes,
+    /// There is one group, and nothing was asked for that would make it interesting.
+    No,
 }
 
 impl Verdict {
@@ -89,6 +101,7 @@ impl Verdict {
         verdict.trouble(counters);
         verdict.order(counters);
         verdict.books(run);
+        verdict.groups(run);
         verdict.validity(run);
         verdict
     }
@@ -100,8 +113,13 @@ impl Verdict {
             None => "-".to_owned(),
         };
         let [p50, p99, max] = run.latency_ms.map(ms);
+        let of = if run.groups.len() > 1 {
+            "expected deliveries to the healthy; so are latencies and losses in the report"
+        } else {
+            "expected deliveries"
+        };
         self.say(format!(
-            "received {}, p50 {p50}, p99 {p99}, max {max} (over expected deliveries)",
+            "received {}, p50 {p50}, p99 {p99}, max {max} (over {of})",
             run.counters.received
         ));
     }
@@ -112,14 +130,9 @@ impl Verdict {
             self.say(format!("{failed} connections failed; the first: {first}"));
         }
         if closed > 0 {
-            let codes: Vec<String> = counters
-                .closed
-                .iter()
-                .map(|(code, n)| format!("{n} with {code}"))
-                .collect();
             self.say(format!(
                 "{closed} connections were closed: {}",
-                codes.join(", ")
+                groups::closed(&counters.closed)
             ));
         }
         if let Some(first) = &counters.first_error {
@@ -157,21 +170,45 @@ impl Verdict {
             "residual {} ({} ledgers: delivered {}, received {}, lost {}, left out {}, pending {})",
             books.residual,
             books.answered,
-            books.delivered,
+            books.sum.delivered,
             books.received,
-            books.lost,
-            books.left_out,
-            books.pending
+            books.lost(),
+            books.left_out(),
+            books.pending()
         ));
-        let unknown = books.unanswered + run.late;
+        let late: u64 = run.groups.iter().map(|group| group.late).sum();
+        let unknown = books.unanswered + late;
         if unknown > 0 {
             self.say(format!(
                 "{unknown} of {} ledgers were not answered",
                 run.asked
             ));
         }
-        if books.residual > 0 || unknown > 0 {
+        // That a slow one is closed before it can answer may be what was asked for.
+        let healthy = run.groups.first();
+        let refused = healthy.map_or(0, |group| group.account.books.unanswered);
+        if books.residual > 0 || late + refused > 0 {
             self.code = exit::WRONG;
+        }
+    }
+
+    fn groups(&mut self, run: &Run<'_>) {
+        let unannounced: u64 = run.groups.iter().map(|group| group.unannounced).sum();
+        if unannounced > 0 {
+            self.say(format!(
+                "WRONG: {unannounced} messages were lost, as the ledgers say, and never announced"
+            ));
+            self.code = exit::WRONG;
+        }
+        if run.counters.unfollowed > 0 {
+            self.say(format!(
+                "the order of {} messages was not checked: too many keys",
+                run.counters.unfollowed
+            ));
+        }
+        if run.table == Shown::Yes {
+            let table = Table(run.groups).to_string();
+            self.lines.extend(table.lines().map(str::to_owned));
         }
     }
 
@@ -207,14 +244,34 @@ pub fn valid(limit: Option<&String>) -> Valid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm::{Account, Books, Staleness};
 
     const LAG_MAX: Duration = Duration::from_millis(50);
 
+    fn healthy(books: Books) -> Report {
+        Report {
+            name: "healthy".to_owned(),
+            account: Account {
+                subscribed: 1,
+                books,
+                ..Account::default()
+            },
+            late: 0,
+            unannounced: 0,
+            staleness: Staleness::default(),
+        }
+    }
+
     fn judged(counters: &Counters) -> Verdict {
+        with(counters, &[healthy(counters.books)])
+    }
+
+    fn with(counters: &Counters, groups: &[Report]) -> Verdict {
         let run = Run {
             counters,
             asked: 1,
-            late: 0,
+            groups,
+            table: Shown::Yes,
             latency_ms: [None; 3],
             limit: None,
             invalid: 0,
@@ -244,6 +301,42 @@ mod tests {
         let mut counters = Counters::default();
         counters.books.unanswered = 1;
         assert_eq!(judged(&counters).code, 1);
+    }
+
+    #[test]
+    fn a_slow_one_that_was_closed_before_it_answered_is_no_failure() {
+        let mut counters = Counters::default();
+        counters.books.unanswered = 1;
+        let slow = Report {
+            name: "5%:stall".to_owned(),
+            ..healthy(counters.books)
+        };
+        let verdict = with(&counters, &[healthy(Books::default()), slow.clone()]);
+        assert_eq!(verdict.code, 0, "{verdict}");
+        assert!(
+            verdict
+                .to_string()
+                .contains("5%:stall: 1 of 1 have no ledger"),
+            "{verdict}"
+        );
+        let late = Report { late: 1, ..slow };
+        let verdict = with(&counters, &[healthy(Books::default()), late]);
+        assert_eq!(verdict.code, 1, "one that is open and silent is");
+    }
+
+    #[test]
+    fn a_loss_that_is_never_announced_fails_the_run() {
+        let counters = Counters::default();
+        let silent = Report {
+            unannounced: 3,
+            ..healthy(Books::default())
+        };
+        let verdict = with(&counters, &[silent]);
+        assert_eq!(verdict.code, 1);
+        assert!(
+            verdict.to_string().contains("WRONG: 3 messages were lost"),
+            "{verdict}"
+        );
     }
 
     #[test]
@@ -289,7 +382,8 @@ mod tests {
         let run = Run {
             counters: &counters,
             asked: 1,
-            late: 0,
+            groups: &[],
+            table: Shown::No,
             latency_ms: [None; 3],
             limit: Some(&why),
             invalid: 2,

@@ -1,25 +1,11 @@
 //! The record of one connection: everything the generator keeps of it, small and in one slab.
 //!
 //! A connection owns bytes only while a frame is incomplete (`partial`) or something rare is under way (`rare`).
+use super::group::Group;
+use super::order::Order;
+use super::staleness::Held;
 use super::upgrade::Upgrade;
 use std::os::fd::OwnedFd;
-
-/// A group of connections that is counted, paused and resumed together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Group(pub(super) u8);
-
-impl Group {
-    /// How many groups there are.
-    pub const COUNT: usize = 2;
-    /// Where connections belong unless they are told otherwise.
-    pub const MAIN: Self = Self(0);
-    /// Those set apart: the slow, the stopped.
-    pub const APART: Self = Self(1);
-
-    pub(super) fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +26,17 @@ pub(super) enum State {
     Leaving,
 }
 
+/// Whether what comes is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It is.
+    On,
+    /// It is left where it is.
+    Paused,
+    /// It is, to the end: the server's side is closed and notices nothing of it.
+    ToEnd,
+}
+
 /// From where on a subscription is owed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owed {
@@ -58,16 +55,25 @@ pub(super) struct Conn {
     pub(super) topic: u32,
     pub(super) state: State,
     pub(super) group: Group,
-    /// Nothing is read from it.
-    pub(super) paused: bool,
+    pub(super) reading: Reading,
     /// `ledger` is out and not answered.
     pub(super) asked: bool,
+    /// A `ledger` has been answered.
+    pub(super) booked: bool,
     /// Messages received.
     pub(super) received: u64,
     /// Messages that `gap` frames said were lost.
     pub(super) lost: u64,
+    /// Messages that its ledger said were lost.
+    pub(super) told: u64,
+    /// What `received` was when credit was given last, where there is any.
+    pub(super) granted: u64,
     /// Offset of the newest message.
     pub(super) last: i64,
+    /// The newest value it holds.
+    pub(super) held: Held,
+    /// What is known of its order, where that is more than `last`.
+    pub(super) order: Option<Box<Order>>,
     pub(super) owed: Owed,
     /// The beginning of a frame whose end has not come.
     pub(super) partial: Vec<u8>,
@@ -99,11 +105,16 @@ impl Conn {
             topic,
             state: State::Connecting,
             group,
-            paused: false,
+            reading: Reading::On,
             asked: false,
+            booked: false,
             received: 0,
             lost: 0,
+            told: 0,
+            granted: 0,
             last: i64::MIN,
+            held: Held::default(),
+            order: None,
             owed: Owed::Unknown,
             partial: Vec::new(),
             rare: None,
@@ -119,6 +130,32 @@ impl Conn {
         if self.rare.as_ref().is_some_and(|rare| rare.is_empty()) {
             self.rare = None;
         }
+    }
+
+    /// Reads nothing for now, unless what is there is the last.
+    pub(super) fn pause(&mut self) {
+        if self.reading == Reading::On {
+            self.reading = Reading::Paused;
+        }
+    }
+
+    /// Reads again; whether it had not.
+    pub(super) fn read_on(&mut self) -> bool {
+        let paused = self.is_paused();
+        if paused {
+            self.reading = Reading::On;
+        }
+        paused
+    }
+
+    /// Whether what comes is left where it is.
+    pub(super) fn is_paused(&self) -> bool {
+        self.reading == Reading::Paused
+    }
+
+    /// Whether its subscription stood, ever.
+    pub(super) fn has_subscribed(&self) -> bool {
+        self.held.since_us > 0
     }
 
     /// Whether it has passed the handshake and not been closed.

@@ -16,6 +16,10 @@ pub struct Counters {
     pub checked: u64,
     /// Text frames that the fast path left to the parser.
     pub parsed: u64,
+    /// `batch` frames.
+    pub batches: u64,
+    /// Messages whose order was not checked, for want of room for their keys.
+    pub unfollowed: u64,
     /// Offsets that came again.
     pub duplicates: u64,
     /// Offsets that were less than one before.
@@ -69,49 +73,86 @@ impl Counters {
     }
 }
 
-/// The sum of all ledgers that were answered, beside what was received.
+/// The sum of all ledgers that were answered, beside what this side saw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Books {
     /// Ledgers.
     pub answered: u64,
     /// `ledger` commands that were refused, or whose connection ended first.
     pub unanswered: u64,
-    /// Delivered, as the server counts.
-    pub delivered: u64,
-    /// Received, as this side counts.
+    /// What the ledgers say, added up. What is spilled and cannot be known stands as 0 in it, as it does in the law.
+    pub sum: Ledger,
+    /// Ledgers that could not say how much is spilled.
+    pub spilled_unknown: u64,
+    /// Received, as this side counts, when the ledger came.
     pub received: u64,
-    /// Lost by any policy.
-    pub lost: u64,
-    /// Left out as asked: conflated, or filtered by a rate.
-    pub left_out: u64,
-    /// To be delivered yet.
-    pub pending: u64,
     /// Sum over connections of what the two sides disagree by, and of what a ledger's own sum is off by. Magnitudes are
     /// added, so that one error does not hide another.
     pub residual: u64,
 }
 
+/// What a connection had seen when its ledger came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Messages.
+    pub received: u64,
+    /// Messages that `gap` frames said were lost.
+    pub announced: u64,
+}
+
 impl Books {
-    /// One answer, and how many messages its connection had received before it.
-    pub fn enter(&mut self, ledger: &Ledger, received: u64) {
+    /// One answer, and what its connection had seen before it. A loss is counted before it is announced, so that more may be lost
+    /// than was announced yet, but never less.
+    pub fn enter(&mut self, ledger: &Ledger, seen: Seen) {
         self.answered += 1;
-        self.delivered += ledger.delivered;
-        self.received += received;
-        self.lost += lost(ledger);
-        self.left_out += ledger.conflated + ledger.filtered_by_rate;
-        self.pending += ledger.pending.memory + ledger.pending.spilled.unwrap_or(0);
-        self.residual += ledger.delivered.abs_diff(received) + ledger.residual().unsigned_abs();
+        self.received += seen.received;
+        self.spilled_unknown += u64::from(ledger.pending.spilled.is_none());
+        add(&mut self.sum, ledger);
+        self.residual += ledger.delivered.abs_diff(seen.received)
+            + ledger.residual().unsigned_abs()
+            + seen.announced.saturating_sub(lost(ledger));
+    }
+
+    /// Lost by any policy.
+    pub fn lost(&self) -> u64 {
+        lost(&self.sum)
+    }
+
+    /// Left out as asked: conflated, or filtered by a rate.
+    pub fn left_out(&self) -> u64 {
+        self.sum.conflated + self.sum.filtered_by_rate
+    }
+
+    /// To be delivered yet.
+    pub fn pending(&self) -> u64 {
+        self.sum.pending.memory + self.sum.pending.spilled.unwrap_or(0)
     }
 }
 
-fn lost(ledger: &Ledger) -> u64 {
+/// What a ledger says was lost.
+pub fn lost(ledger: &Ledger) -> u64 {
     let dropped = &ledger.dropped;
     dropped.drop_oldest + dropped.drop_newest + dropped.memory + ledger.expired + ledger.retention
+}
+
+fn add(sum: &mut Ledger, ledger: &Ledger) {
+    sum.published += ledger.published;
+    sum.delivered += ledger.delivered;
+    sum.filtered_by_rate += ledger.filtered_by_rate;
+    sum.conflated += ledger.conflated;
+    sum.dropped.drop_oldest += ledger.dropped.drop_oldest;
+    sum.dropped.drop_newest += ledger.dropped.drop_newest;
+    sum.dropped.memory += ledger.dropped.memory;
+    sum.expired += ledger.expired;
+    sum.retention += ledger.retention;
+    sum.pending.memory += ledger.pending.memory;
+    *sum.pending.spilled.get_or_insert(0) += ledger.pending.spilled.unwrap_or(0);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pubsub_wire::value::{Dropped, Pending};
 
     fn ledger(published: u64, delivered: u64) -> Ledger {
         Ledger {
@@ -121,25 +162,91 @@ mod tests {
         }
     }
 
+    fn seen(received: u64) -> Seen {
+        Seen {
+            received,
+            announced: 0,
+        }
+    }
+
     #[test]
     fn books_that_agree_leave_nothing() {
         let mut books = Books::default();
-        books.enter(&ledger(5, 5), 5);
+        books.enter(&ledger(5, 5), seen(5));
         assert_eq!((books.answered, books.residual), (1, 0));
     }
 
     #[test]
     fn one_too_many_does_not_make_up_for_one_too_few() {
         let mut books = Books::default();
-        books.enter(&ledger(5, 5), 4);
-        books.enter(&ledger(5, 5), 6);
+        books.enter(&ledger(5, 5), seen(4));
+        books.enter(&ledger(5, 5), seen(6));
         assert_eq!(books.residual, 2);
     }
 
     #[test]
     fn a_ledger_whose_own_sum_is_off_is_a_residual_too() {
         let mut books = Books::default();
-        books.enter(&ledger(7, 5), 5);
+        books.enter(&ledger(7, 5), seen(5));
         assert_eq!(books.residual, 2);
+    }
+
+    #[test]
+    fn a_loss_may_wait_for_its_announcement_but_nothing_is_announced_that_was_not_lost() {
+        let lossy = Ledger {
+            expired: 2,
+            ..ledger(7, 5)
+        };
+        let with = |announced| {
+            let mut books = Books::default();
+            let received = 5;
+            books.enter(
+                &lossy,
+                Seen {
+                    received,
+                    announced,
+                },
+            );
+            books.residual
+        };
+        assert_eq!([with(0), with(2), with(5)], [0, 0, 3]);
+    }
+
+    #[test]
+    fn the_sum_has_every_count_of_every_ledger() {
+        let one = Ledger {
+            published: 55,
+            delivered: 1,
+            filtered_by_rate: 2,
+            conflated: 3,
+            dropped: Dropped {
+                drop_oldest: 4,
+                drop_newest: 5,
+                memory: 6,
+            },
+            expired: 7,
+            retention: 8,
+            pending: Pending {
+                memory: 9,
+                spilled: Some(10),
+            },
+        };
+        let mut books = Books::default();
+        books.enter(&one, seen(1));
+        books.enter(&one, seen(1));
+        assert_eq!((books.sum.residual(), books.sum.published), (0, 110));
+        assert_eq!(
+            (books.lost(), books.left_out(), books.pending()),
+            (60, 10, 38)
+        );
+        assert_eq!((books.residual, books.spilled_unknown), (0, 0));
+        let mut unknown = one;
+        unknown.pending.spilled = None;
+        unknown.published -= 10;
+        books.enter(&unknown, seen(1));
+        assert_eq!(
+            (books.residual, books.spilled_unknown, books.sum.residual()),
+            (0, 1, 0)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What a swarm does because its time has come: connects, commands to many, goodbyes, handshakes that took too long.
 use super::conn::{Conn, State};
 use super::inbound::{End, Inbound};
+use super::pace::Waiting;
 use super::{
     ConnectError, Group, Paced, Swarm, SwarmError, TopicId, find, outgoing, socket, token,
 };
@@ -9,7 +10,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 
 /// Time spent in one turn on what is due, so that catching up with a schedule never keeps reads waiting.
-const DUE_PER_TURN_NS: u64 = 2_000_000;
+pub(super) const DUE_PER_TURN_NS: u64 = 2_000_000;
 
 /// Close code of a client that is done (RFC 6455 section 7.4.1).
 const NORMAL: u16 = 1000;
@@ -28,8 +29,10 @@ impl Swarm {
             .filter(|_| may_begin)
             .map_or(u64::MAX, |pace| pace.next().1);
         let handshake = self.handshakes.front().map_or(u64::MAX, |(at, _)| *at);
+        let waiting = self.waiting.iter().map(Waiting::due_ns).min();
         connect
             .min(handshake)
+            .min(waiting.unwrap_or(u64::MAX))
             .min(of(&self.asking))
             .min(of(&self.leaving))
     }
@@ -45,6 +48,9 @@ impl Swarm {
         });
         let leaving = self.leaving.take();
         self.leaving = self.command_due(leaving, now, |_, conn| begin_leaving(conn));
+        for group in 0..self.waiting.len() {
+            self.have_read(group, now);
+        }
         self.expire(now);
         Ok(())
     }
@@ -73,10 +79,12 @@ impl Swarm {
         let addr = self.options.target.addr;
         let source = socket::source(addr, self.options.sources, self.begun);
         self.begun += 1;
+        let pace = self.inbound.groups[group.index()].pace;
         let receive_bytes = self
             .options
             .apart_receive_bytes
-            .filter(|_| group == Group::APART);
+            .filter(|_| group != Group::MAIN)
+            .map(|least| pace.receive_bytes(least));
         let fd = match socket::begin(addr, source, receive_bytes) {
             Ok(fd) => fd,
             Err(why) => {
@@ -143,7 +151,7 @@ impl Swarm {
 /// Says goodbye, or just goes where there was no greeting.
 fn begin_leaving(conn: &mut Conn) -> Result<(), Errno> {
     let open = conn.is_open();
-    conn.paused = false;
+    conn.read_on();
     if matches!(conn.state, State::Closing(_)) {
         return Ok(());
     }

@@ -1,19 +1,18 @@
-//! From a readable socket to counts: one read into a buffer that all connections share, frames found in place.
+//! From a readable socket to texts: one read into a buffer that all connections share, frames found in place.
 //!
-//! Driven by the loop. The cost per message decides whether the generator can follow a server, so a plain `msg` touches the
-//! record, a prefix comparison, two numbers and a histogram; everything else goes through the parser.
+//! Driven by the loop; what a text says is `heard`'s.
 //!
 //! Laws: the receive time is taken right after the read; a connection keeps bytes only of a frame whose end has not come.
-use super::conn::{Conn, Owed, State};
+use super::batch::Item;
+use super::conn::{Conn, State};
 use super::counters::Counters;
 use super::frames::{Frame, FrameError, Opcode, PAYLOAD_MAX, Scan, scan};
-use super::head::Head;
-use super::said::{self, Log, Said};
+use super::group::Members;
+use super::order::Room;
+use super::outgoing;
 use super::socket::say;
-use super::tally::Tally;
-use super::topics::{Topic, id};
+use super::topics::Topic;
 use super::upgrade::UpgradeError;
-use super::{Group, outgoing};
 use crate::clock;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -27,6 +26,9 @@ const ROOM_MIN: usize = 64 * 1024;
 
 /// Reads of one connection before others have their turn.
 const READS_PER_TURN: usize = 4;
+
+/// Keys of rated subscriptions whose order is followed at most, over all connections: 40 MB.
+const KEYS_MAX: usize = 1 << 20;
 
 /// Close code of a connection that ended without a close frame (RFC 6455 section 7.1.5).
 pub(super) const NO_CLOSE_FRAME: u16 = 1006;
@@ -66,29 +68,38 @@ pub(super) enum Peer {
 /// What all connections share.
 pub(super) struct Inbound {
     pub(super) topics: Vec<Topic>,
-    pub(super) tallies: [Tally; Group::COUNT],
+    pub(super) groups: Vec<Members>,
     pub(super) counters: Counters,
+    /// What is left to follow the order of keys with.
+    pub(super) room: Room,
+    /// Of the batch at hand.
+    pub(super) items: Vec<Item>,
     buffer: Vec<u8>,
-    check_every: u32,
-    until_check: u32,
+    pub(super) check_every: u32,
+    pub(super) until_check: u32,
 }
 
 impl Inbound {
-    pub(super) fn new(check_every: u32, outliers: usize) -> Self {
+    pub(super) fn new(check_every: u32) -> Self {
         Self {
             topics: Vec::new(),
-            tallies: [(); Group::COUNT].map(|()| Tally::new(outliers)),
+            groups: Vec::new(),
             counters: Counters::default(),
+            room: Room {
+                keys: KEYS_MAX,
+                unfollowed: 0,
+            },
+            items: Vec::new(),
             buffer: vec![0; BUFFER],
             check_every: check_every.max(1),
             until_check: check_every.max(1),
         }
     }
 
-    /// Reads what there is.
-    pub(super) fn read(&mut self, conn: &mut Conn, peer: Peer) -> Visit {
+    /// Reads what there is, at most so many bytes.
+    pub(super) fn read(&mut self, conn: &mut Conn, peer: Peer, limit: usize) -> Visit {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let visit = self.read_into(&mut buffer, conn, peer);
+        let visit = self.read_into(&mut buffer, conn, peer, limit);
         self.buffer = buffer;
         visit.unwrap_or_else(Visit::Over)
     }
@@ -98,6 +109,7 @@ impl Inbound {
         buffer: &mut Vec<u8>,
         conn: &mut Conn,
         peer: Peer,
+        mut limit: usize,
     ) -> Result<Visit, End> {
         for _ in 0..READS_PER_TURN {
             let carried = conn.partial.len();
@@ -105,8 +117,9 @@ impl Inbound {
                 buffer.resize((carried * 2).min(PAYLOAD_MAX + BUFFER), 0);
             }
             buffer[..carried].copy_from_slice(&conn.partial);
-            let room = buffer.len() - carried;
-            let read = match recv(&conn.fd, &mut buffer[carried..], RecvFlags::DONTWAIT) {
+            let room = limit.min(buffer.len() - carried);
+            let free = &mut buffer[carried..carried + room];
+            let read = match recv(&conn.fd, free, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Err(End::Stream),
                 Ok((read, _)) => read,
                 Err(Errno::AGAIN) => return Ok(Visit::Drained),
@@ -116,13 +129,43 @@ impl Inbound {
             let now_us = clock::wall_us();
             self.counters.reads += 1;
             self.counters.wire_bytes += read as u64;
-            let used = self.take(conn, &buffer[..carried + read], now_us)?;
+            let used = self.take_all(conn, &buffer[..carried + read], now_us)?;
             keep(conn, &buffer[used..carried + read]);
-            if read < room && peer == Peer::Speaking {
+            limit -= read;
+            let drained = read < room && peer == Peer::Speaking;
+            if drained || conn.is_paused() || limit == 0 {
                 return Ok(Visit::Drained);
             }
         }
         Ok(Visit::More)
+    }
+
+    /// Takes what is whole, and does what follows from it for the connection; how many bytes that was.
+    #[inline]
+    fn take_all(&mut self, conn: &mut Conn, bytes: &[u8], now_us: u64) -> Result<usize, End> {
+        let (held, before) = (conn.held, self.counters.received);
+        let used = self.take(conn, bytes, now_us)?;
+        if self.counters.received != before {
+            conn.held.since_us = now_us;
+            self.groups[conn.group.index()]
+                .staleness
+                .replaced(held, now_us);
+            self.grant(conn)?;
+        }
+        Ok(used)
+    }
+
+    /// Gives more credit where half is used.
+    #[inline]
+    fn grant(&mut self, conn: &mut Conn) -> Result<(), End> {
+        let topic = &self.topics[conn.topic as usize];
+        let Some(n) = topic.due_credit(conn.received.wrapping_sub(conn.granted)) else {
+            return Ok(());
+        };
+        conn.granted = conn.received;
+        let mut command = Vec::new();
+        topic.credit(n, &mut command);
+        say(conn, &command).map_err(|_| End::Stream)
     }
 
     /// Takes what is whole; how many bytes that was.
@@ -222,132 +265,6 @@ impl Inbound {
         }
         conn.tidy();
         Ok(())
-    }
-
-    #[inline]
-    fn text(&mut self, conn: &mut Conn, payload: &[u8], now_us: u64) {
-        let Some(head) = self.topics[conn.topic as usize].head(payload) else {
-            return self.other(conn, payload, now_us);
-        };
-        self.message(conn, head, payload.len(), now_us);
-        self.until_check -= 1;
-        if self.until_check == 0 {
-            self.check(head, payload);
-        }
-    }
-
-    #[inline]
-    fn message(&mut self, conn: &mut Conn, head: Head, bytes: usize, now_us: u64) {
-        let topic = &mut self.topics[conn.topic as usize];
-        conn.received += 1;
-        self.counters.received += 1;
-        if head.offset > conn.last {
-            conn.last = head.offset;
-        } else if topic.rises {
-            self.counters.duplicates += u64::from(head.offset == conn.last);
-            self.counters.disorders += u64::from(head.offset < conn.last);
-        }
-        if let Some(published) = &mut topic.published {
-            published.saw(head);
-        }
-        self.tallies[conn.group.index()].receive(now_us.saturating_sub(head.ts_us), bytes);
-    }
-
-    /// Every so often a message is parsed whole: what the fast path read must be what a parser reads.
-    #[cold]
-    fn check(&mut self, head: Head, payload: &[u8]) {
-        self.until_check = self.check_every;
-        self.counters.checked += 1;
-        let whole = said::whole_msg(payload);
-        let agrees = whole.is_some_and(|msg| msg.offset == head.offset && msg.ts == head.ts_us);
-        self.counters.malformed += u64::from(!agrees);
-    }
-
-    #[cold]
-    fn other(&mut self, conn: &mut Conn, payload: &[u8], now_us: u64) {
-        self.counters.parsed += 1;
-        match said::parse(payload) {
-            Some(Said::Messages(heads)) => {
-                let each = payload.len() / heads.len().max(1);
-                for head in heads {
-                    self.message(conn, head, each, now_us);
-                }
-            }
-            Some(Said::Subscribed { offset }) => self.subscribed(conn, offset),
-            Some(Said::Gap {
-                to,
-                count,
-                offset,
-                log: Log::Same,
-            }) => self.gap(conn, to.or(offset), count, now_us),
-            Some(Said::Gap {
-                offset,
-                log: Log::Another,
-                ..
-            }) => self.another_log(conn, offset),
-            Some(Said::Ledger(ledger)) => {
-                conn.asked = false;
-                self.counters.books.enter(&ledger, conn.received);
-            }
-            Some(Said::Error { id, text }) => self.error(conn, id, text),
-            Some(Said::Welcome { worker }) => {
-                *self.counters.workers.entry(worker).or_default() += 1;
-            }
-            Some(Said::Goaway) => self.counters.goaways += 1,
-            Some(Said::Published { .. } | Said::Other) => {}
-            None => self.counters.malformed += 1,
-        }
-    }
-
-    fn subscribed(&mut self, conn: &mut Conn, offset: Option<i64>) {
-        conn.state = State::Subscribed;
-        self.counters.subscribed += 1;
-        let followed = self.topics[conn.topic as usize].published.is_some();
-        if let Some(offset) = offset {
-            conn.last = offset;
-            conn.owed = if followed {
-                Owed::After(offset)
-            } else {
-                Owed::Unknown
-            };
-        }
-    }
-
-    fn gap(&mut self, conn: &mut Conn, to: Option<i64>, count: Option<u64>, now_us: u64) {
-        self.counters.gaps += 1;
-        let Some(count) = count else {
-            self.counters.gaps_uncounted += 1;
-            conn.owed = Owed::Unknown;
-            return;
-        };
-        conn.lost += count;
-        self.tallies[conn.group.index()].lost += count;
-        if let (Some(published), Some(to)) = (&mut self.topics[conn.topic as usize].published, to) {
-            published.heard_of(to, count, now_us);
-        }
-    }
-
-    /// Another epoch: the ledger and the offsets begin anew, and what was owed in the old log never will be.
-    fn another_log(&mut self, conn: &mut Conn, offset: Option<i64>) {
-        self.counters.gaps += 1;
-        self.counters.gaps_uncounted += 1;
-        conn.received = 0;
-        conn.lost = 0;
-        conn.last = offset.unwrap_or(i64::MIN);
-        conn.owed = Owed::Unknown;
-        self.topics[conn.topic as usize].published = None;
-    }
-
-    fn error(&mut self, conn: &mut Conn, id: Option<u64>, text: String) {
-        self.counters.error(text);
-        match id {
-            Some(id::SUBSCRIBE) => conn.state = State::Refused,
-            Some(id::LEDGER) => {
-                conn.asked = false;
-                self.counters.books.unanswered += 1;
-            }
-            _ => {}
-        }
     }
 }
 

@@ -5,36 +5,50 @@
 //! its caller: nothing happens outside [`Swarm::run_until`], so a swarm can be stepped from a command, a bench or a test, on whatever
 //! thread it was moved to.
 //!
-//! - [`frames`], [`head`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
-//! - [`tally`], [`lag`], [`counters`], [`published`]: what is counted; pure
-//! - `conn`, `topics`: the records
-//! - `socket`, `inbound`: the way in and out
+//! - [`frames`], [`head`], [`batch`], [`json`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
+//! - [`tally`], [`staleness`], [`lag`], [`counters`], [`account`], [`published`]: what is counted; pure
+//! - [`order`], [`pace`]: what is promised of offsets, and whose turn it is to read; pure
+//! - `conn`, `group`, `topics`: the records
+//! - `socket`, `inbound`, `heard`: the way in and out
 //! - `turn`, `due`: the loop
+//! - `closing`: the end of a run
 //! - [`files`]: how many connections there may be
 //!
 //! Laws: connections are begun in an even rate decided beforehand; a message is stamped right after the read that brought it;
 //! the loop's own slowness is measured all the time; nothing is kept per message.
+pub mod account;
+pub mod batch;
+mod closing;
 mod conn;
 pub mod counters;
 mod due;
 pub mod error;
 pub mod files;
 pub mod frames;
+mod group;
 pub mod head;
+mod heard;
 mod inbound;
+pub mod json;
 pub mod lag;
+pub mod order;
 pub mod outgoing;
+pub mod pace;
 pub mod published;
 pub mod said;
 pub(crate) mod socket;
+pub mod staleness;
 pub mod tally;
 mod topics;
 mod turn;
 pub mod upgrade;
 
-pub use conn::Group;
+pub use account::Account;
 pub use counters::{Books, Counters};
 pub use error::{ConnectError, SwarmError};
+pub use group::Group;
+pub use pace::Pace;
+pub use staleness::Staleness;
 pub use tally::Tally;
 pub use topics::{Subscription, TopicId};
 
@@ -42,8 +56,10 @@ use crate::clock;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use conn::{Conn, Owed, State};
+use group::Members;
 use inbound::Inbound;
 use lag::LoopLag;
+use pace::Waiting;
 use rustix::event::epoll::{self, CreateFlags, Event};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -74,8 +90,8 @@ pub struct Options {
     pub check_every: u32,
     /// How many of the highest and of the lowest latencies a window remembers.
     pub outliers: usize,
-    /// Receive buffer of the connections in [`Group::APART`], bytes; the kernel doubles it. With a small one the server notices soon
-    /// that they have been paused. `None`: the system's.
+    /// Receive buffer of the connections outside of [`Group::MAIN`], bytes; the kernel doubles it. With a small one the server notices
+    /// soon that they do not read. Where a pace needs a larger one, it has it. `None`: the system's.
     pub apart_receive_bytes: Option<usize>,
 }
 
@@ -126,6 +142,7 @@ pub struct Swarm {
     again: Vec<u64>,
     asking: Option<Paced>,
     leaving: Option<Paced>,
+    waiting: Vec<Waiting>,
     inbound: Inbound,
     lag: LoopLag,
     looked_ns: u64,
@@ -136,8 +153,8 @@ impl Swarm {
     pub fn new(options: Options) -> Result<Self, SwarmError> {
         let epoll =
             epoll::create(CreateFlags::CLOEXEC).map_err(SwarmError::system("epoll_create1"))?;
-        let inbound = Inbound::new(options.check_every, options.outliers);
-        Ok(Self {
+        let inbound = Inbound::new(options.check_every);
+        let mut swarm = Self {
             options,
             epoll,
             events: Vec::with_capacity(EVENTS),
@@ -152,10 +169,28 @@ impl Swarm {
             again: Vec::new(),
             asking: None,
             leaving: None,
+            waiting: Vec::new(),
             inbound,
             lag: LoopLag::default(),
             looked_ns: clock::mono_ns(),
-        })
+        };
+        for known in [Group::MAIN, Group::APART] {
+            let group = swarm.group(Pace::Full);
+            debug_assert_eq!(group, known);
+        }
+        Ok(swarm)
+    }
+
+    /// Makes a further group known, whose connections read like this once they have subscribed.
+    ///
+    /// # Panics
+    /// When there are [`Group::MAX`] already.
+    pub fn group(&mut self, pace: Pace) -> Group {
+        let group = Group::next(self.waiting.len()).expect("fewer groups than there may be");
+        self.waiting.push(Waiting::new(pace));
+        let members = Members::new(pace, self.options.outliers);
+        self.inbound.groups.push(members);
+        group
     }
 
     /// Makes a subscription known. Every connection has exactly one.
@@ -228,14 +263,13 @@ impl Swarm {
 
     /// Messages received by this group since its window began.
     pub fn received(&self, group: Group) -> u64 {
-        self.inbound.tallies[group.index()].received
+        self.inbound.groups[group.index()].tally.received
     }
 
     /// What this group received since the last time, and begins a new window. What was numbered more than `overdue` ago and
     /// has not arrived is counted beside it.
     pub fn take_window(&mut self, group: Group, overdue: Duration) -> Tally {
-        let empty = Tally::new(self.options.outliers);
-        let mut tally = std::mem::replace(&mut self.inbound.tallies[group.index()], empty);
+        let mut tally = self.inbound.groups[group.index()].take_window(self.options.outliers);
         tally.overdue = self.overdue(
             group,
             clock::wall_us().saturating_sub(overdue.as_micros() as u64),
@@ -253,14 +287,13 @@ impl Swarm {
         self.conns
             .iter_mut()
             .filter(|(_, conn)| conn.group == group)
-            .for_each(|(_, conn)| conn.paused = true);
+            .for_each(|(_, conn)| conn.pause());
     }
 
     /// Reads from a group again, beginning with what has gathered.
     pub fn resume(&mut self, group: Group) {
         for (key, conn) in &mut self.conns {
-            if conn.group == group && conn.paused {
-                conn.paused = false;
+            if conn.group == group && conn.read_on() {
                 self.again.push(token(key, conn.generation));
             }
         }
@@ -268,7 +301,7 @@ impl Swarm {
 
     /// Asks every subscription for its ledger, at this rate. [`Swarm::unanswered`] says how many answers are missing.
     pub fn ask_ledgers(&mut self, per_s: f64) {
-        let subscribed = |conn: &Conn| conn.state == State::Subscribed && !conn.paused;
+        let subscribed = |conn: &Conn| conn.state == State::Subscribed && !conn.is_paused();
         let mut tokens = Vec::new();
         for (key, conn) in self.conns.iter_mut().filter(|(_, conn)| subscribed(conn)) {
             conn.asked = true;

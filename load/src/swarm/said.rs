@@ -1,10 +1,10 @@
 //! What a server said in a text frame that is not a plain `msg`, reduced to what the generator needs of it.
 //!
 //! Pure. Off the hot path: this is the protocol crate's parser, and what it does not know it ignores.
-use super::head::Head;
+use super::head::{self, Head};
 use pubsub_wire::command::Id;
-use pubsub_wire::server::{self, At, MsgRef, ServerMessage};
-use pubsub_wire::value::{GapReason, Ledger};
+use pubsub_wire::server::{self, At, Msg, MsgRef, ServerMessage};
+use pubsub_wire::value::{GapReason, Ledger, Mode};
 
 /// One message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,9 @@ pub enum Said {
         offset: Option<i64>,
     },
     /// One or more messages, in order.
-    Messages(Vec<Head>),
+    Messages(Vec<Message>),
+    /// How the subscription keeps up from here on.
+    Mode(Mode),
     /// Something was lost.
     Gap {
         /// Last offset of the hole, if known.
@@ -52,6 +54,15 @@ pub enum Said {
     Other,
 }
 
+/// A message as the parser reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message {
+    /// Its head.
+    pub head: Head,
+    /// Names its topic and key.
+    pub identity: u64,
+}
+
 /// Whether a gap is a hole in the log that was read so far, or the beginning of another log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Log {
@@ -71,20 +82,9 @@ pub fn parse(payload: &[u8]) -> Option<Said> {
         ServerMessage::Subscribed(subscribed) => Said::Subscribed {
             offset: offset(&subscribed.at),
         },
-        ServerMessage::Msg(msg) => Said::Messages(vec![Head {
-            offset: msg.offset,
-            ts_us: msg.ts,
-        }]),
-        ServerMessage::Batch(batch) => Said::Messages(
-            batch
-                .items
-                .iter()
-                .map(|msg| Head {
-                    offset: msg.offset,
-                    ts_us: msg.ts,
-                })
-                .collect(),
-        ),
+        ServerMessage::Msg(msg) => Said::Messages(vec![message(&msg)]),
+        ServerMessage::Batch(batch) => Said::Messages(batch.items.iter().map(message).collect()),
+        ServerMessage::Mode(mode) => Said::Mode(mode.mode),
         ServerMessage::Gap(gap) => Said::Gap {
             to: gap.to,
             count: gap.count,
@@ -128,6 +128,19 @@ pub fn published_id(payload: &[u8]) -> Option<u64> {
     )
 }
 
+fn message(msg: &Msg) -> Message {
+    let key = msg.key.as_ref().map(|key| key.as_bytes());
+    Message {
+        head: Head {
+            offset: msg.offset,
+            ts_us: msg.ts,
+            part: msg.part,
+            resume: msg.resume,
+        },
+        identity: head::identity(msg.topic.as_bytes(), key),
+    }
+}
+
 fn offset(at: &At) -> Option<i64> {
     match at {
         At::One { offset, .. } => Some(*offset),
@@ -166,17 +179,18 @@ mod tests {
     fn a_batch_is_its_messages() {
         let items = [(view(4), Place::default()), (view(7), Place::default())];
         let batch = written(|out| encode::batch(out, "q.*", items));
-        let heads = vec![
-            Head {
-                offset: 4,
-                ts_us: 9,
-            },
-            Head {
-                offset: 7,
-                ts_us: 9,
-            },
-        ];
-        assert_eq!(parse(&batch), Some(Said::Messages(heads)));
+        let message = |offset| Message {
+            head: Head::plain(offset, 9),
+            identity: head::identity(b"q.A", None),
+        };
+        let messages = vec![message(4), message(7)];
+        assert_eq!(parse(&batch), Some(Said::Messages(messages)));
+    }
+
+    #[test]
+    fn a_change_of_mode_is_its_name() {
+        let text = br#"{"op":"mode","topic":"t","mode":"replay","lag":{"messages":1,"bytes":2,"age_ms":3}}"#;
+        assert_eq!(parse(text), Some(Said::Mode(Mode::Replay)));
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! Pure. One record per topic text, shared by all connections that subscribe to it.
 use super::frames::Opcode;
-use super::head::{self, Head};
-use super::outgoing;
+use super::head::{self, Found};
 use super::published::Published;
+use super::{batch, outgoing};
 use serde_json::{Map, Value, json};
+use std::num::NonZeroU64;
 
 /// A topic of a swarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +39,18 @@ impl Subscription {
         Value::Object(command).to_string()
     }
 
-    /// Offsets rise over the whole of it. A rate delivers in the order of release.
-    fn rises(&self) -> bool {
-        !self.set("rate")
+    /// A rate delivers in the order of release: offsets rise per key only.
+    fn rated(&self) -> bool {
+        let rate = self.settings.get("rate").filter(|rate| !rate.is_null());
+        rate.is_some_and(|rate| rate.get("mode").is_none_or(|mode| mode != "all"))
+    }
+
+    /// How many messages are asked for at a time; `None`: without limit, or none ever.
+    fn credit(&self) -> Option<NonZeroU64> {
+        self.settings
+            .get("credit")
+            .and_then(Value::as_u64)
+            .and_then(NonZeroU64::new)
     }
 
     /// Every publication from the start on is owed: it starts live, and nothing it asked for thins it out.
@@ -53,7 +63,7 @@ impl Subscription {
             .settings
             .get("overflow")
             .is_some_and(|overflow| overflow == "conflate");
-        live && !thinned && !self.set("rate") && !self.set("credit")
+        live && !thinned && !self.rated() && !self.set("credit")
     }
 
     fn set(&self, field: &str) -> bool {
@@ -80,8 +90,16 @@ pub(super) struct Topic {
     prefix: Option<Box<[u8]>>,
     subscribe: Box<[u8]>,
     ledger: Box<[u8]>,
-    /// Offsets must rise.
-    pub(super) rises: bool,
+    /// As JSON.
+    text: Box<str>,
+    /// What its batches begin with.
+    pub(super) batch: Box<[u8]>,
+    /// A rate releases its messages.
+    pub(super) rated: bool,
+    /// How many messages are asked for at a time.
+    pub(super) credit: Option<NonZeroU64>,
+    /// Nothing is asked for, ever: `"credit":0`.
+    pub(super) starved: bool,
     /// Publications seen by anybody; `None`: they are not followed.
     pub(super) published: Option<Published>,
 }
@@ -93,14 +111,18 @@ impl Topic {
             prefix: (!subscription.is_pattern()).then(|| head::prefix(&subscription.topic)),
             subscribe: subscription.command().into_bytes().into(),
             ledger: ledger.to_string().into_bytes().into(),
-            rises: subscription.rises(),
+            text: Value::from(subscription.topic.as_str()).to_string().into(),
+            batch: batch::prefix(&subscription.topic),
+            rated: subscription.rated(),
+            credit: subscription.credit(),
+            starved: subscription.set("credit") && subscription.credit().is_none(),
             published: subscription.owes_all().then(Published::default),
         }
     }
 
     /// The head of a plain `msg` of this subscription.
     #[inline]
-    pub(super) fn head(&self, payload: &[u8]) -> Option<Head> {
+    pub(super) fn head<'a>(&self, payload: &'a [u8]) -> Option<Found<'a>> {
         match &self.prefix {
             Some(prefix) => head::after_prefix(prefix, payload),
             None => head::on_any_topic(payload),
@@ -116,10 +138,25 @@ impl Topic {
     pub(super) fn ledger(&self, out: &mut Vec<u8>) {
         outgoing::frame(out, Opcode::Text, &self.ledger);
     }
+
+    /// Appends a `credit` command for `n` more as a frame.
+    pub(super) fn credit(&self, n: u64, out: &mut Vec<u8>) {
+        let command = format!(r#"{{"op":"credit","topic":{},"n":{n}}}"#, self.text);
+        outgoing::frame(out, Opcode::Text, command.as_bytes());
+    }
+
+    /// How much credit to give to a connection that has used so much of it; `None`: it has enough. Half is left when more comes,
+    /// so that a server need not wait for it.
+    #[inline]
+    pub(super) fn due_credit(&self, used: u64) -> Option<u64> {
+        let due = self.credit?.get().div_ceil(2);
+        (used >= due).then_some(used)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::head::Head;
     use super::*;
 
     fn with(settings: Value) -> Subscription {
@@ -159,13 +196,48 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_of_all_is_none() {
+        assert!(with(json!({"rate": {"mode": "throttle", "ms": 5}})).rated());
+        for none in [
+            json!({}),
+            json!({"rate": null}),
+            json!({"rate": {"mode": "all"}}),
+        ] {
+            assert!(!with(none.clone()).rated(), "{none}");
+        }
+    }
+
+    #[test]
+    fn credit_is_due_once_half_is_used_and_never_where_none_was_asked_for() {
+        let due = |settings: Value, used| Topic::new(&with(settings)).due_credit(used);
+        let ten = json!({"credit": 10});
+        assert_eq!(
+            [
+                due(ten.clone(), 0),
+                due(ten.clone(), 4),
+                due(ten.clone(), 5),
+                due(ten, 12)
+            ],
+            [None, None, Some(5), Some(12)]
+        );
+        assert_eq!(
+            [due(json!({"credit": 1}), 0), due(json!({"credit": 1}), 1)],
+            [None, Some(1)]
+        );
+        assert_eq!(
+            [due(json!({"credit": 0}), 9), due(json!({}), 9)],
+            [None, None]
+        );
+    }
+
+    #[test]
     fn a_pattern_reads_messages_of_any_topic() {
         let payload = br#"{"op":"msg","sub":"q.*","topic":"q.A","offset":3,"ts":4,"data":1}"#;
-        let head = Some(Head {
-            offset: 3,
-            ts_us: 4,
-        });
-        assert_eq!(Topic::new(&Subscription::plain("q.*")).head(payload), head);
-        assert_eq!(Topic::new(&Subscription::plain("q.A")).head(payload), None);
+        let head = |topic| {
+            Topic::new(&Subscription::plain(topic))
+                .head(payload)
+                .map(|found| found.head)
+        };
+        assert_eq!((head("q.*"), head("q.A")), (Some(Head::plain(3, 4)), None));
     }
 }

@@ -1,6 +1,8 @@
 //! One turn of a swarm's loop: wait, take what came, do what is due.
-use super::conn::{Conn, State};
+use super::conn::{Conn, Reading, State};
+use super::due::DUE_PER_TURN_NS;
 use super::inbound::{End, NO_CLOSE_FRAME, Peer, Visit};
+use super::pace::{self, Pace};
 use super::{ConnectError, Swarm, SwarmError, find, socket, upgrade};
 use crate::clock;
 use rustix::event::epoll::{self, Event, EventFlags};
@@ -56,6 +58,9 @@ impl Swarm {
         if conn.rare.is_some() && flags.contains(EventFlags::OUT) && socket::flush(conn).is_err() {
             return self.end(token, End::Stream);
         }
+        if peer == Peer::Done {
+            conn.reading = Reading::ToEnd;
+        }
         if flags.contains(EventFlags::IN) || peer == Peer::Done {
             self.on_readable(token, peer);
         }
@@ -82,16 +87,27 @@ impl Swarm {
 
     #[inline]
     fn on_readable(&mut self, token: u64, peer: Peer) {
+        let paused = find(&mut self.conns, token).is_some_and(|conn| conn.is_paused());
+        if !paused {
+            self.read(token, peer, usize::MAX);
+        }
+    }
+
+    /// Reads at most so many bytes, paused or not.
+    #[inline]
+    fn read(&mut self, token: u64, peer: Peer, limit: usize) {
         let Some(conn) = find(&mut self.conns, token) else {
             return;
         };
-        if conn.paused {
-            return;
-        }
         let before = conn.state;
-        let visit = self.inbound.read(conn, peer);
-        if before == State::Upgrading && conn.state != State::Upgrading {
-            self.under_way -= 1;
+        let visit = self.inbound.read(conn, peer, limit);
+        if before != conn.state {
+            if before == State::Upgrading {
+                self.under_way -= 1;
+            }
+            if conn.state == State::Subscribed {
+                self.waiting[conn.group.index()].push(token, self.looked_ns);
+            }
         }
         match visit {
             Visit::Drained => {}
@@ -100,14 +116,53 @@ impl Swarm {
         }
     }
 
+    /// Has those of this group read whose turn it is.
+    pub(super) fn have_read(&mut self, group: usize, now: u64) {
+        let pace = self.inbound.groups[group].pace;
+        while clock::mono_ns() < now + DUE_PER_TURN_NS {
+            let Some((token, waited_ns)) = self.waiting[group].poll(now) else {
+                break;
+            };
+            let Some(conn) = find(&mut self.conns, token) else {
+                continue;
+            };
+            if conn.state != State::Subscribed {
+                // It is being closed: what is left of it is read at once.
+                conn.read_on();
+                self.again.push(token);
+                continue;
+            }
+            match pace {
+                Pace::Full | Pace::Stall => {}
+                Pace::Read(per_s) => {
+                    self.read(token, Peer::Speaking, pace::sip(per_s, waited_ns));
+                }
+                Pace::Pause(_) => {
+                    if conn.read_on() {
+                        self.again.push(token);
+                    } else {
+                        conn.pause();
+                    }
+                }
+            }
+            self.waiting[group].push(token, now);
+        }
+    }
+
     /// A connection is over: counted by what it was and why.
     pub(super) fn end(&mut self, token: u64, end: End) {
         let addr = self.options.target.addr;
-        let Some(conn) = self.forget(token) else {
+        let Some(mut conn) = self.forget(token) else {
             return;
         };
+        if conn.asked {
+            self.inbound.unanswered(&mut conn);
+        }
         let counters = &mut self.inbound.counters;
-        counters.books.unanswered += u64::from(conn.asked);
+        let account = &mut self.inbound.groups[conn.group.index()].account;
+        if conn.has_subscribed() && !conn.booked && conn.state != State::Leaving {
+            account.ended_unbooked(conn.received);
+        }
         match (conn.state, end) {
             (State::Leaving, _) => {}
             (State::Connecting | State::Upgrading, End::Upgrade(why)) => {
@@ -126,6 +181,7 @@ impl Swarm {
                     NO_CLOSE_FRAME
                 };
                 *counters.closed.entry(code).or_default() += 1;
+                account.closed(code);
             }
         }
     }
@@ -139,7 +195,10 @@ impl Swarm {
     /// Takes the record away; the socket closes with it.
     pub(super) fn forget(&mut self, token: u64) -> Option<Conn> {
         find(&mut self.conns, token)?;
-        let conn = self.conns.remove(token as u32 as usize);
+        let mut conn = self.conns.remove(token as u32 as usize);
+        if let Some(order) = &mut conn.order {
+            order.clear(&mut self.inbound.room);
+        }
         self.under_way -= usize::from(matches!(conn.state, State::Connecting | State::Upgrading));
         Some(conn)
     }

@@ -5,9 +5,12 @@
 #![allow(dead_code, unreachable_pub)] // each test file is a crate of its own and uses a part
 
 use pubsub_wire::Limits;
-use pubsub_wire::command::{Command, parse};
-use pubsub_wire::encode::{self, MsgView};
-use pubsub_wire::value::{Bound, Dropped, From, Ledger, Overflow, Pending, Settings, Welcome};
+use pubsub_wire::command::{Command, Id, parse};
+use pubsub_wire::encode::{self, MsgView, Place};
+use pubsub_wire::value::{
+    Bound, Dropped, From, Lag, Ledger, Mode, Overflow, Pending, Settings, Welcome,
+};
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -18,6 +21,12 @@ use tungstenite::{Message, WebSocket};
 pub enum Step {
     /// A message with this offset.
     Msg(i64),
+    /// A message with this key and offset, released by a rate; the offset to resume after.
+    Released(&'static str, i64, i64),
+    /// A batch of messages with these offsets.
+    Batch(Vec<i64>),
+    /// From here on the subscription is in this mode.
+    Mode(Mode),
     /// A `gap` that says so many up to this offset were lost.
     Gap { to: i64, count: u64 },
     /// Any text.
@@ -41,6 +50,8 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// What the ledger says was delivered; `None`: it is not answered.
     pub delivered: Option<u64>,
+    /// What the ledger says was lost, by dropping the oldest.
+    pub lost: u64,
     /// The answer to `subscribe` is an error.
     pub refuses: bool,
 }
@@ -52,6 +63,7 @@ impl Script {
             offset: 0,
             steps: (1..=messages).map(Step::Msg).collect(),
             delivered: Some(messages as u64),
+            lost: 0,
             refuses: false,
         }
     }
@@ -78,12 +90,59 @@ pub fn serve_each(scripts: Vec<Script>) -> SocketAddr {
     addr
 }
 
+/// Answers a `subscribe` and closes the socket without a word.
+pub fn subscribe_and_go(socket: TcpStream) {
+    let Ok(mut socket) = tungstenite::accept(socket) else {
+        return;
+    };
+    if socket.read().is_ok() {
+        let subscribed = |out: &mut Vec<u8>| {
+            encode::subscribed(out, Some(&Id::number(1)), "t", "e", 0, &settings());
+        };
+        let _ = say(&mut socket, subscribed);
+    }
+}
+
+/// A subscription and what is still to be sent to it.
+struct Serving {
+    topic: String,
+    steps: VecDeque<Step>,
+    demand: u64,
+}
+
+impl Serving {
+    /// Sends what there is demand for.
+    fn go_on(&mut self, socket: &mut WebSocket<TcpStream>) -> tungstenite::Result<()> {
+        while let Some(cost) = self
+            .steps
+            .front()
+            .map(cost)
+            .filter(|cost| *cost <= self.demand)
+        {
+            self.demand -= cost;
+            let step = self.steps.pop_front().expect("the one in front");
+            take(socket, &self.topic, &step)?;
+        }
+        Ok(())
+    }
+}
+
+/// Messages in a step.
+fn cost(step: &Step) -> u64 {
+    match step {
+        Step::Msg(_) | Step::Released(..) => 1,
+        Step::Batch(offsets) => offsets.len() as u64,
+        _ => 0,
+    }
+}
+
 fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
     let Ok(mut socket) = tungstenite::accept(socket) else {
         return Ok(());
     };
     say(&mut socket, |out| encode::welcome(out, &welcome()))?;
     let mut published = 0;
+    let mut serving: Option<Serving> = None;
     loop {
         let Message::Text(text) = socket.read()? else {
             continue;
@@ -102,14 +161,23 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
                 say(&mut socket, |out| {
                     encode::subscribed(out, id, &subscribe.topic, "e", script.offset, &settings());
                 })?;
-                for step in &script.steps {
-                    take(&mut socket, &subscribe.topic, step)?;
-                }
+                let begun = serving.insert(Serving {
+                    topic: subscribe.topic,
+                    steps: script.steps.clone().into(),
+                    demand: subscribe.credit.unwrap_or(u64::MAX),
+                });
+                begun.go_on(&mut socket)?;
+            }
+            Command::Credit { n, .. } => {
+                let serving = serving.as_mut().expect("credit for a subscription");
+                serving.demand += n;
+                serving.go_on(&mut socket)?;
             }
             Command::Ledger { topic } => {
                 if let Some(delivered) = script.delivered {
+                    let ledger = ledger(delivered, script.lost);
                     say(&mut socket, |out| {
-                        encode::ledger(out, id, &topic, "e", &ledger(delivered));
+                        encode::ledger(out, id, &topic, "e", &ledger);
                     })?;
                 }
             }
@@ -125,19 +193,29 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
 }
 
 fn take(socket: &mut WebSocket<TcpStream>, topic: &str, step: &Step) -> tungstenite::Result<()> {
+    let plain = Place::default();
     match step {
-        Step::Msg(offset) => {
-            let ts = pubsub_load::clock::wall_us();
-            let view = MsgView {
-                sub: None,
-                topic,
-                offset: *offset,
-                ts,
-                key: None,
-                data: b"{}",
+        Step::Msg(offset) => say(socket, |out| {
+            encode::msg_at(out, &view(topic, *offset, None), plain);
+        }),
+        Step::Released(key, offset, resume) => {
+            let place = Place {
+                resume: Some(*resume),
+                ..plain
             };
-            say(socket, |out| encode::msg(out, &view))
+            say(socket, |out| {
+                encode::msg_at(out, &view(topic, *offset, Some(key)), place);
+            })
         }
+        Step::Batch(offsets) => {
+            let items = offsets
+                .iter()
+                .map(|offset| (view(topic, *offset, None), plain));
+            say(socket, |out| encode::batch(out, topic, items))
+        }
+        Step::Mode(mode) => say(socket, |out| {
+            encode::mode(out, topic, *mode, &Lag::default());
+        }),
         Step::Gap { to, count } => {
             let from = to - *count as i64 + 1;
             let text = format!(
@@ -153,6 +231,17 @@ fn take(socket: &mut WebSocket<TcpStream>, topic: &str, step: &Step) -> tungsten
             code: (*code).into(),
             reason: "".into(),
         })),
+    }
+}
+
+fn view<'a>(topic: &'a str, offset: i64, key: Option<&'a str>) -> MsgView<'a> {
+    MsgView {
+        sub: None,
+        topic,
+        offset,
+        ts: pubsub_load::clock::wall_us(),
+        key,
+        data: b"{}",
     }
 }
 
@@ -204,14 +293,14 @@ fn settings() -> Settings {
     }
 }
 
-fn ledger(delivered: u64) -> Ledger {
+fn ledger(delivered: u64, lost: u64) -> Ledger {
     Ledger {
-        published: delivered,
+        published: delivered + lost,
         delivered,
         filtered_by_rate: 0,
         conflated: 0,
         dropped: Dropped {
-            drop_oldest: 0,
+            drop_oldest: lost,
             drop_newest: 0,
             memory: 0,
         },

@@ -3,10 +3,18 @@
 use pubsub_wire::value::{Dropped, Ledger, Mode, Pending};
 
 use super::{Stage, Subscription};
-use crate::backlog::{Part, Window};
+use crate::backlog::{Backlog, Part, Window};
 use crate::history::History;
 use crate::ring::{Entry, Kind, Mark, Reach, Ring};
 use crate::views::{Stand, Views};
+
+/// What stands in a stretch of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) own: u64,
+    /// Older than the subscription's start.
+    pub(crate) strangers: u64,
+}
 
 /// What was published for a subscription since its start, in the epoch it is in; what of it waits, and what its rates left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,15 +24,10 @@ pub(crate) struct Counts {
     pub(crate) filtered: u64,
 }
 
-/// Publications in `from..to` that came since `since`, without marks.
-pub(crate) fn publications(ring: &Ring, from: u64, to: u64, since: u64) -> u64 {
-    if since == 0 {
-        let marks = ring.marks_from(from).take_while(|m| m.ordinal < to).count() as u64;
-        return (to - from.min(to)) - marks;
-    }
-    let own = |e: &Entry| e.is_message() && e.source >= since;
-    let missing = to.min(ring.available(from)).saturating_sub(from);
-    missing + ring.range(from, to).filter(|(_, e)| own(e)).count() as u64
+/// Publications in `from..to`.
+fn publications(ring: &Ring, from: u64, to: u64) -> u64 {
+    let marks = ring.marks_from(from).take_while(|m| m.ordinal < to).count() as u64;
+    (to - from.min(to)) - marks
 }
 
 fn epoch_mark(ring: &Ring, from: u64, to: u64) -> Option<&Mark> {
@@ -37,8 +40,24 @@ impl Window {
         &views.cohort(self.cohort).ring
     }
 
-    fn pending(&self, views: &Views) -> u64 {
-        publications(self.ring(views), self.cursor, self.until, self.since)
+    /// Its own publications from `to` on.
+    fn own_from(&self, ring: &Ring, to: u64) -> u64 {
+        if self.since == 0 {
+            return publications(ring, to, self.until);
+        }
+        let own = |e: &Entry| e.is_message() && e.source >= self.since;
+        ring.range(to, self.until).filter(|(_, e)| own(e)).count() as u64
+    }
+
+    /// Its own publications before `to`: what was taken from it is taken from its beginning.
+    pub(crate) fn own_before(&self, ring: &Ring, to: u64) -> u64 {
+        self.own.saturating_sub(self.own_from(ring, to))
+    }
+
+    /// It begins at `to` from now on.
+    pub(crate) fn move_to(&mut self, ring: &Ring, to: u64) {
+        self.own = self.own_from(ring, to).min(self.own);
+        self.cursor = to;
     }
 
     fn bytes(&self, views: &Views) -> u64 {
@@ -54,10 +73,31 @@ impl Window {
 }
 
 impl Part {
-    /// Publications that wait in it.
-    pub(crate) fn pending(&self, views: &Views) -> u64 {
+    /// Publications that are lost, which is told when its place is reached.
+    fn falling(&self) -> u64 {
         match self {
-            Self::Window(window) => window.pending(views),
+            Self::Gap(gap) => gap.count.unwrap_or(0),
+            Self::Window(_) | Self::Held { .. } => 0,
+        }
+    }
+
+    /// Whether the log begins anew in it.
+    pub(crate) fn ends_epoch(&self, views: &Views) -> bool {
+        match self {
+            Self::Window(w) => epoch_mark(w.ring(views), w.cursor, w.until).is_some(),
+            Self::Held { .. } | Self::Gap(_) => false,
+        }
+    }
+
+    /// Publications that wait in it, or are lost there.
+    pub(crate) fn all(&self) -> u64 {
+        self.pending() + self.falling()
+    }
+
+    /// Publications that wait in it.
+    pub(crate) fn pending(&self) -> u64 {
+        match self {
+            Self::Window(window) => window.own,
             Self::Held { slice, index, .. } => slice.entries.len() as u64 - u64::from(*index),
             Self::Gap(_) => 0,
         }
@@ -100,12 +140,41 @@ impl Subscription {
             .map_or(0, |j| j.since)
     }
 
-    fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
-        self.backlog().into_iter().flat_map(|b| b.iter())
+    /// What stands in `from..to` of its ring: its own publications, and those older than its start.
+    pub(crate) fn census(&self, stand: &Stand<'_>, from: u64, to: u64) -> Census {
+        let ring = &stand.cohort.ring;
+        let since = self.since();
+        if since == 0 {
+            return Census {
+                own: publications(ring, from, to),
+                strangers: 0,
+            };
+        }
+        let mut census = Census {
+            own: 0,
+            strangers: 0,
+        };
+        for source in (from..to).filter_map(|at| ring.source(at)) {
+            if source >= since {
+                census.own += 1;
+            } else {
+                census.strangers += 1;
+            }
+        }
+        census
     }
 
-    pub(crate) fn backlog_messages(&self, views: &Views) -> u64 {
-        self.parts().map(|p| p.pending(views)).sum()
+    fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
+        self.backlog().into_iter().flat_map(Backlog::iter)
+    }
+
+    pub(crate) fn backlog_messages(&self) -> u64 {
+        self.parts().map(Part::pending).sum()
+    }
+
+    /// Publications of its backlog that are lost, which is told when their place is reached.
+    pub(crate) fn falling(&self) -> u64 {
+        self.parts().map(Part::falling).sum()
     }
 
     fn backlog_bytes(&self, views: &Views) -> u64 {
@@ -139,7 +208,7 @@ impl Subscription {
             Stage::Ring => {
                 let stand = views.stand(self.cohort);
                 let ring = self.limit(&stand).saturating_sub(self.cursor);
-                ring - self.strangers(&stand).messages.min(ring) + self.backlog_messages(views)
+                ring - self.strangers(&stand).messages.min(ring) + self.backlog_messages()
             }
             Stage::History => self.history().map_or(0, History::pending),
         };
@@ -189,7 +258,7 @@ impl Subscription {
 
     /// What of the bound is left for entries of the ring while a frame of `under_way` bytes is on its way.
     pub(crate) fn reach(&self, views: &Views, under_way: u64) -> Reach {
-        let before = u64::from(self.under_way) + self.backlog_messages(views);
+        let before = u64::from(self.under_way) + self.backlog_messages();
         let bytes = under_way + self.backlog_bytes(views);
         Reach {
             messages: u64::from(self.bound_messages).saturating_sub(before),
@@ -245,35 +314,33 @@ impl Subscription {
                 pending: self.history().map_or(0, History::pending) + self.in_flight(),
                 filtered: before,
             },
-            Stage::Ring => match self.epoch_in_backlog(views) {
-                Some(counts) => counts,
-                None => {
-                    let mut counts = self.ring_counts(&views.stand(self.cohort));
-                    counts.pending += self.backlog_messages(views) + self.in_flight();
-                    counts.filtered += before;
-                    counts
-                }
-            },
+            Stage::Ring => self.epoch_in_backlog(views).unwrap_or_else(|| {
+                let mut counts = self.ring_counts(&views.stand(self.cohort));
+                counts.pending += self.backlog_messages() + self.in_flight();
+                counts.filtered += before;
+                counts
+            }),
         }
     }
 
     /// The counts of one whose epoch ends in its backlog.
     fn epoch_in_backlog(&self, views: &Views) -> Option<Counts> {
-        let mut pending = self.in_flight();
+        let (mut pending, mut falling) = (self.in_flight(), 0);
         for part in self.parts() {
             if let Part::Window(window) = part
                 && let Some(mark) = epoch_mark(window.ring(views), window.cursor, window.until)
             {
                 let ring = window.ring(views);
-                pending += publications(ring, window.cursor, mark.ordinal, window.since);
-                let all: u64 = self.backlog_messages(views) + self.in_flight();
+                pending += window.own_before(ring, mark.ordinal);
+                let all: u64 = self.backlog_messages() + self.in_flight() + self.falling();
                 return Some(Counts {
-                    published: self.gauge().wrapping_sub(self.start) - (all - pending),
+                    published: self.gauge().wrapping_sub(self.start) - (all - pending - falling),
                     pending,
                     filtered: self.lost.as_ref().map_or(0, |l| l.filtered),
                 });
             }
-            pending += part.pending(views);
+            pending += part.pending();
+            falling += part.falling();
         }
         None
     }
@@ -287,7 +354,7 @@ impl Subscription {
         let ring = &stand.cohort.ring;
         let mark = epoch_mark(ring, self.cursor, ring.head());
         let end = mark.map_or(ring.head(), |m| m.ordinal);
-        let waiting = publications(ring, self.cursor, end, self.since());
+        let window = self.census(stand, self.cursor, end);
         let (Some(operator), Some(joined)) = (&stand.cohort.operator, &self.joined) else {
             let marks = ring
                 .marks_from(self.cursor)
@@ -295,7 +362,7 @@ impl Subscription {
                 .count() as u64;
             return Counts {
                 published: end.wrapping_sub(self.start) - marks,
-                pending: waiting,
+                pending: window.own,
                 filtered: 0,
             };
         };
@@ -310,16 +377,27 @@ impl Subscription {
         }
         let mut older_filtered = 0;
         if joined.older > 0 {
-            let window = ring
-                .range(self.cursor, end)
-                .filter(|(_, e)| e.source < joined.since);
-            older_filtered = joined.older - joined.passed - older_held - window.count() as u64;
+            older_filtered = joined.older - joined.passed - older_held - window.strangers;
         }
         Counts {
             published: seen.wrapping_sub(self.start),
-            pending: waiting + held,
+            pending: window.own + held,
             filtered: filtered - joined.filtered - older_filtered,
         }
+    }
+
+    /// In debug builds: what was counted one by one is what the differences say.
+    pub(crate) fn check(&self, views: &Views) {
+        #[cfg(debug_assertions)]
+        if self.stage != Stage::Opening {
+            let ledger = self.ledger(views);
+            debug_assert_eq!(
+                ledger.delivered.wrapping_add(self.in_flight()),
+                self.begun,
+                "the accounts of {self:?}: {ledger:?}"
+            );
+        }
+        let _ = views;
     }
 
     /// The ledger at this instant; loss is to be settled before.
@@ -327,18 +405,13 @@ impl Subscription {
         let counts = self.counts(views);
         let lost = self.lost.as_deref().copied().unwrap_or_default();
         // What falls into an open hole is lost already, though it is told when the hole closes.
-        let falling = self.hole().map_or(0, |hole| {
-            let stand = views.stand(self.cohort);
-            let ring = &stand.cohort.ring;
-            let mark = epoch_mark(ring, self.cursor, ring.head());
-            let end = mark.map_or(ring.head(), |m| m.ordinal);
-            publications(ring, hole.from.min(end), end, self.since())
-        });
-        let pending = counts.pending - falling;
+        let hole = self.in_hole(views);
+        let falling = hole + self.falling_before_epoch(views);
+        let pending = counts.pending - hole;
         let accounted = pending + falling + self.conflated + lost.total() + counts.filtered;
         Ledger {
             published: counts.published,
-            delivered: counts.published - accounted,
+            delivered: counts.published.wrapping_sub(accounted),
             filtered_by_rate: counts.filtered,
             conflated: self.conflated,
             dropped: Dropped {
@@ -353,5 +426,25 @@ impl Subscription {
                 spilled: (self.mode != Mode::Replay).then_some(0),
             },
         }
+    }
+
+    /// Publications of its epoch that fell into its hole.
+    fn in_hole(&self, views: &Views) -> u64 {
+        if self.parts().any(|p| p.ends_epoch(views)) {
+            return 0;
+        }
+        self.hole().map_or(0, |hole| {
+            let stand = views.stand(self.cohort);
+            let ring = &stand.cohort.ring;
+            let mark = epoch_mark(ring, self.cursor, ring.head());
+            let end = mark.map_or(ring.head(), |m| m.ordinal);
+            self.census(&stand, hole.from.min(end), end).own
+        })
+    }
+
+    /// What of its backlog is lost, up to where its epoch ends.
+    fn falling_before_epoch(&self, views: &Views) -> u64 {
+        let parts = self.parts().take_while(|p| !p.ends_epoch(views));
+        parts.map(Part::falling).sum()
     }
 }

@@ -7,9 +7,8 @@ use std::rc::Rc;
 
 use pubsub_wire::value::GapReason;
 
-use super::accounts::publications;
 use super::{PendingGap, Subscription};
-use crate::backlog::{Part, Window};
+use crate::backlog::{Backlog, Part, Window};
 use crate::ring::{Kind, Mark};
 use crate::views::{Stand, Views};
 
@@ -30,8 +29,7 @@ impl Subscription {
             self.cursor = to;
             return 0;
         }
-        let ring = &stand.cohort.ring;
-        let own = publications(ring, self.cursor, to, self.since());
+        let own = self.census(stand, self.cursor, to).own;
         self.pass(stand, to);
         self.conflated += own - delivered;
         own - delivered
@@ -39,19 +37,14 @@ impl Subscription {
 
     /// Moves the cursor to `to`, whatever stands before it.
     fn pass(&mut self, stand: &Stand<'_>, to: u64) {
-        let ring = &stand.cohort.ring;
-        if let Some(joined) = &mut self.joined {
-            if joined.older > 0 {
-                let strangers = ring
-                    .range(self.cursor, to)
-                    .filter(|(_, e)| e.source < joined.since);
-                joined.passed += strangers.count() as u64;
+        if self.joined.is_some() {
+            let strangers = self.census(stand, self.cursor, to).strangers;
+            if let Some(joined) = &mut self.joined {
+                joined.passed += strangers;
             }
         } else {
-            let marks = ring
-                .marks_from(self.cursor)
-                .take_while(|m| m.ordinal < to)
-                .count() as u64;
+            let marks = stand.cohort.ring.marks_from(self.cursor);
+            let marks = marks.take_while(|m| m.ordinal < to).count() as u64;
             // A position that was passed over is no publication.
             self.start = self.start.wrapping_add(marks);
         }
@@ -75,21 +68,33 @@ impl Subscription {
             return;
         }
         let ring = &stand.cohort.ring;
-        let mut own = ring.range(self.cursor, ring.head());
-        let to = own
-            .find(|(_, e)| e.source >= since)
-            .map_or(ring.head(), |(at, _)| at);
+        let is_older = |at: &u64| ring.source(*at).is_some_and(|source| source < since);
+        let older = (self.cursor..ring.head()).take_while(is_older);
+        let to = self.cursor + older.count() as u64;
         self.pass(stand, to);
-        let Some(joined) = &mut self.joined else {
-            return;
+    }
+
+    /// Whether nothing older than its start can come any more.
+    pub(crate) fn is_settled(&self, stand: &Stand<'_>) -> bool {
+        let Some(joined) = self.joined.as_ref().filter(|j| j.older > 0) else {
+            return false;
         };
         let operator = stand.cohort.operator.as_ref();
-        let is_over =
-            to == ring.head() || ring.range(to, ring.head()).all(|(_, e)| e.source >= since);
-        if is_over && operator.is_none_or(|o| o.is_through(since)) {
+        operator.is_none_or(|o| o.is_through(joined.since))
+            && self
+                .census(stand, self.cursor, stand.cohort.ring.head())
+                .strangers
+                == 0
+    }
+
+    /// Nothing older than its start can come: what of that did not pass it was left out by the rate. `true`: it was so only now.
+    pub(crate) fn settle_start(&mut self, stand: &Stand<'_>) -> bool {
+        let settled = self.is_settled(stand);
+        if let Some(joined) = self.joined.as_mut().filter(|_| settled) {
             joined.filtered += joined.older - joined.passed;
             (joined.older, joined.passed) = (0, 0);
         }
+        settled
     }
 
     /// Gives up the entries of the ring before `to`, which are lost for `reason`. Returns how many they were.
@@ -97,7 +102,7 @@ impl Subscription {
         let mut lost = 0;
         while self.cursor < to {
             let (end, mark) = next_loss(stand, self.cursor, to);
-            let count = publications(&stand.cohort.ring, self.cursor, end, self.since());
+            let count = self.census(stand, self.cursor, end).own;
             self.pass(stand, end);
             lost += self.tell_lost(stand, end, mark.as_ref(), count, reason);
             if let Some(mark) = mark {
@@ -117,16 +122,17 @@ impl Subscription {
         reason: GapReason,
     ) -> u64 {
         let stand = views.stand(window.cohort);
-        let (mut lost, mut cursor) = (0, window.cursor);
-        while cursor < to {
-            let (end, mark) = next_loss(&stand, cursor, to);
-            let count = publications(&stand.cohort.ring, cursor, end, window.since);
-            cursor = end;
+        let ring = &stand.cohort.ring;
+        let (mut lost, mut rest) = (0, window);
+        while rest.cursor < to {
+            let (end, mark) = next_loss(&stand, rest.cursor, to);
+            let count = rest.own_before(ring, end);
+            rest.move_to(ring, end);
             lost += self.tell_lost(&stand, end, mark.as_ref(), count, reason);
             if let Some(mark) = mark {
-                cursor += 1;
-                let rest = self.rest_after(views, Window { cursor, ..window });
-                self.meet(&mark, Met::Backlog, rest);
+                rest.move_to(ring, end + 1);
+                let left = self.rest_after(rest);
+                self.meet(&mark, Met::Backlog, left);
                 self.announce_gap(stand.gap_of(&mark));
             }
         }
@@ -175,10 +181,10 @@ impl Subscription {
     }
 
     /// Publications of its backlog after this rest of the first part.
-    pub(crate) fn rest_after(&self, views: &Views, window: Window) -> u64 {
-        let parts = self.backlog().into_iter().flat_map(|b| b.iter()).skip(1);
-        let rest: u64 = parts.map(|p| p.pending(views)).sum();
-        rest + Part::Window(window).pending(views)
+    pub(crate) fn rest_after(&self, rest: Window) -> u64 {
+        let parts = self.backlog().into_iter().flat_map(Backlog::iter).skip(1);
+        let later: u64 = parts.map(Part::all).sum();
+        later + rest.own
     }
 
     /// Gives up what is left of former epochs, since their log is gone; `last` is a position of the present epoch then.
@@ -240,6 +246,10 @@ impl Subscription {
             }
             Kind::Epoch => {
                 self.former = self.under_way > 0;
+                #[cfg(debug_assertions)]
+                {
+                    self.begun = 0;
+                }
                 self.conflated = 0;
                 self.lost = None;
                 if met == Met::Backlog {
@@ -250,8 +260,8 @@ impl Subscription {
                     **joined = super::Joined {
                         since: mark.seen + 1,
                         filtered: mark.filtered,
-                        older: 0,
-                        passed: 0,
+                        older: joined.older,
+                        passed: joined.older,
                     };
                 } else {
                     self.start = self.cursor;
@@ -264,9 +274,7 @@ impl Subscription {
 
 /// Up to where what is lost goes, and the mark that ends it.
 fn next_loss(stand: &Stand<'_>, cursor: u64, to: u64) -> (u64, Option<Mark>) {
-    let mut marks = stand.cohort.ring.marks_from(cursor);
-    let mark = marks
-        .find(|m| m.ordinal < to && m.kind != Kind::Position)
-        .cloned();
+    let mark = stand.cohort.ring.break_from(cursor);
+    let mark = mark.filter(|m| m.ordinal < to).cloned();
     (mark.as_ref().map_or(to, |m| m.ordinal), mark)
 }

@@ -37,16 +37,7 @@ pub fn hold(strategy: impl Strategy<Value = Script>, laws: &[Law]) {
 }
 
 pub fn each<S: Strategy>(strategy: S, test: impl Fn(&S::Value) -> TestCaseResult) {
-    let outcome = TestRunner::new(config()).run(&strategy, |value| {
-        if std::env::var_os("CUR").is_some() {
-            std::fs::write(
-                format!("/tmp/cur.{}", std::process::id()),
-                format!("{value:?}"),
-            )
-            .unwrap();
-        }
-        test(&value)
-    });
+    let outcome = TestRunner::new(config()).run(&strategy, |value| test(&value));
     if let Err(failure) = outcome {
         panic!("{failure}");
     }

@@ -8,9 +8,25 @@ use crate::hub::{Entry, covers};
 /// All logs there ever were, by epoch.
 pub type Logs = HashMap<String, Vec<Entry>>;
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "facts of a naive client, each told by another frame"
+)]
 pub struct Subscribed {
     pub text: String,
     pub conflates: bool,
+    /// A rate has acted at some time: messages come in the order of release, and what is left out is known from the ledger alone.
+    pub rated: bool,
+    /// Each message must come in a batch.
+    pub batched: bool,
+    /// Something was asked for that may leave out the newest of a key.
+    pub loses_newest: bool,
+    /// It has read on from the log: with a rate newest values may come again, and count again.
+    pub spills: bool,
+    /// How much was ever asked for; nothing: no limit.
+    pub demand: Option<u64>,
+    pub demanded: u64,
+    resume: i64,
     /// `from: last` (or `else: last`): superseded entries of the past are left out.
     newest_only: bool,
     /// It began with a snapshot, of which only the engine knows where it ended.
@@ -43,6 +59,13 @@ impl Subscribed {
         Self {
             text: text.to_owned(),
             conflates,
+            rated: false,
+            batched: false,
+            loses_newest: false,
+            spills: false,
+            demand: None,
+            demanded: 0,
+            resume: -1,
             newest_only,
             snapshot: newest_only,
             snapshot_ends: false,
@@ -99,6 +122,9 @@ impl Subscribed {
 
     /// Everything before the next thing received was left out rightly, or this is a hole.
     fn pass(&mut self, logs: &Logs, to: i64) {
+        if self.rated {
+            return;
+        }
         for entry in self.between(logs, self.position, to) {
             let superseded = self.is_superseded(logs, entry);
             if self.newest_only && superseded {
@@ -123,14 +149,46 @@ impl Subscribed {
             "a message before `subscribed` or after `unsubscribed`"
         );
         let offset = message["offset"].as_i64().unwrap();
+        self.demanded += 1;
         assert!(
-            offset > self.position,
-            "{}: {offset} after {}",
+            self.demand.is_none_or(|n| self.demanded <= n),
+            "{}: {} came, {:?} was asked for",
             self.text,
-            self.position
+            self.demanded,
+            self.demand
         );
-        self.pass(logs, offset - 1);
+        if let Some(resume) = message["resume"].as_i64() {
+            assert!(self.rated, "{}: resume without a rate", self.text);
+            assert!(
+                resume >= self.resume,
+                "{}: resume {resume} after {}",
+                self.text,
+                self.resume
+            );
+            self.resume = resume;
+        }
         let entry = &logs[&self.epoch][offset as usize - 1];
+        if self.rated {
+            let before = self.newest.get(&entry.identity()).copied().unwrap_or(-1);
+            assert!(
+                offset > before || self.spills,
+                "{}: {offset} of {:?} after {before} {:#?}",
+                self.text,
+                entry.identity(),
+                self.heard
+            );
+            self.position = self.position.max(offset);
+        } else {
+            assert!(
+                offset > self.position,
+                "{}: {offset} after {} {:#?}",
+                self.text,
+                self.position,
+                self.heard
+            );
+            self.pass(logs, offset - 1);
+            self.position = offset;
+        }
         assert!(
             covers(&self.text, &entry.topic),
             "{} is none of {}",
@@ -140,10 +198,9 @@ impl Subscribed {
         assert_eq!(message["topic"], entry.topic.as_str());
         assert_eq!(message["key"].as_str(), entry.key.as_deref());
         assert_eq!(message["data"].to_string(), entry.data);
-        assert_eq!(message.get("sub").is_some(), self.text != entry.topic);
-        self.newest.insert(entry.identity(), offset);
+        let newest = self.newest.entry(entry.identity()).or_default();
+        *newest = offset.max(*newest);
         self.newest_only &= !self.snapshot_ends;
-        self.position = offset;
         self.was_behind = self.mode == "behind";
         self.received += 1;
     }
@@ -154,6 +211,12 @@ impl Subscribed {
             gap["offset"].as_i64().unwrap(),
         );
         let (Some(from), Some(to)) = (gap["from"].as_i64(), gap["to"].as_i64()) else {
+            if let Some(count) = gap["count"].as_u64() {
+                assert!(self.rated, "{}: a gap without a range {gap}", self.text);
+                *self.lost.entry(reason.to_owned()).or_default() += count;
+                self.lost_until = i64::MAX;
+                return;
+            }
             assert!(
                 matches!(reason, "epoch" | "retention"),
                 "{reason} needs a range"
@@ -162,7 +225,7 @@ impl Subscribed {
             let new_epoch = gap["epoch"].as_str().unwrap() != self.epoch;
             self.epoch = gap["epoch"].as_str().unwrap().to_owned();
             if reason == "epoch" {
-                (self.received, self.conflated) = (0, 0);
+                (self.received, self.conflated, self.resume) = (0, 0, -1);
                 self.lost.clear();
                 if new_epoch {
                     self.newest.clear();
@@ -181,6 +244,14 @@ impl Subscribed {
             self.position = from - 1;
             self.counted_from = Some(from - 1);
         }
+        let count = gap["count"].as_u64().unwrap();
+        if self.rated {
+            // A rate that acted before may have left some of the range out.
+            assert!(self.between(logs, from - 1, to).len() as u64 >= count);
+            *self.lost.entry(reason.to_owned()).or_default() += count;
+            self.lost_until = i64::MAX;
+            return;
+        }
         // What conflation left out before the hole is no part of it.
         assert!(
             from > self.position,
@@ -189,7 +260,6 @@ impl Subscribed {
             self.heard
         );
         self.pass(logs, from - 1);
-        let count = gap["count"].as_u64().unwrap();
         assert_eq!(
             self.between(logs, from - 1, to).len() as u64,
             count,
@@ -236,11 +306,27 @@ impl Subscribed {
         );
         assert!(
             n("/conflated") >= self.conflated,
-            "{}: {ledger}, but {}",
+            "{}: {ledger}, but {} {:#?}",
             self.text,
-            self.conflated
+            self.conflated,
+            self.heard
         );
-        if last && !self.snapshot && n("/pending/memory") == 0 {
+        if last {
+            assert_eq!(
+                n("/pending/memory"),
+                0,
+                "{}: {ledger} {:#?}",
+                self.text,
+                self.heard
+            );
+        }
+        if last && self.rated {
+            assert_eq!(
+                losses, announced,
+                "{}: {ledger}, announced {:?}",
+                self.text, self.lost
+            );
+        } else if last && !self.snapshot {
             let tail: Vec<&Entry> = self.between(logs, self.position, i64::MAX);
             assert_eq!(
                 losses, announced,
@@ -254,7 +340,8 @@ impl Subscribed {
                 self.text
             );
         }
-        if let (Some(from), false, true) = (self.counted_from, self.snapshot, last) {
+        let recounted = self.rated && self.spills;
+        if let (Some(from), false, true) = (self.counted_from, self.snapshot || recounted, last) {
             let all = self.between(logs, from, i64::MAX).len() as u64;
             assert_eq!(n("/published"), all, "{}: {ledger}", self.text);
         }
@@ -262,7 +349,7 @@ impl Subscribed {
 
     /// After quiet, the newest of every key has arrived, or was announced as lost.
     fn check_newest(&self, logs: &Logs) {
-        let Some(from) = self.counted_from else {
+        let Some(from) = self.counted_from.filter(|_| !self.loses_newest) else {
             return;
         };
         let mut newest = HashMap::new();
@@ -331,7 +418,12 @@ impl Client {
         match op {
             "msg" => {
                 self.messages += 1;
-                self.find(&text).hear(message).on_message(logs, message);
+                let subscription = self.find(&text).hear(message);
+                assert!(!subscription.batched, "{text}: a message on its own");
+                subscription.on_message(logs, message);
+            }
+            "batch" => {
+                self.on_batch(logs, &text, message);
             }
             "gap" => {
                 let subscription = self.find(&text).hear(message);
@@ -349,10 +441,15 @@ impl Client {
             "position" => {
                 let subscription = self.find(&text);
                 let offset = message["offset"].as_i64().unwrap();
-                assert_eq!(message["epoch"], subscription.epoch.as_str());
+                assert_eq!(
+                    message["epoch"],
+                    subscription.epoch.as_str(),
+                    "{text}: {:#?}",
+                    subscription.heard
+                );
                 subscription.pass(logs, offset);
-                assert!(offset >= subscription.position);
-                subscription.position = offset;
+                assert!(offset >= subscription.position || subscription.rated);
+                subscription.position = subscription.position.max(offset);
             }
             "subscribed" => {
                 let subscription = self.leaving.iter_mut().find(|s| s.text == text && !s.began);
@@ -399,8 +496,18 @@ impl Client {
             "error" if message["code"] != "unavailable" && message["code"] != "unknown_outcome" => {
                 panic!("{message}")
             }
-            "welcome" | "published" | "error" | "pong" | "goaway" => {}
+            "welcome" | "published" | "error" | "pong" | "goaway" | "reconfigured" => {}
             other => panic!("unexpected {other}"),
+        }
+    }
+
+    fn on_batch(&mut self, logs: &Logs, text: &str, batch: &Value) {
+        let items = batch["items"].as_array().unwrap();
+        assert!(!items.is_empty(), "{text}: an empty batch");
+        self.messages += items.len() as u64;
+        let subscription = self.find(text);
+        for item in items {
+            subscription.hear(item).on_message(logs, item);
         }
     }
 

@@ -10,6 +10,7 @@
 )]
 mod client;
 mod hub;
+mod settings;
 mod world;
 
 fn number(name: &str) -> Option<u64> {

@@ -8,6 +8,7 @@ use pubsub_wire::value::Overflow;
 
 use crate::client::{Client, Logs, Subscribed};
 use crate::hub::Hub;
+use crate::settings::Drawn;
 
 const TOPICS: [&str; 5] = ["a.1", "a.2", "b.1", "b.2.x", "c"];
 const TEXTS: [&str; 8] = ["a.1", "a.2", "b.1", "c", "a.*", "b.>", ">", "*.1"];
@@ -31,6 +32,9 @@ pub struct World {
     hub: Hub,
     logs: Logs,
     sockets: BTreeMap<SessionId, Socket>,
+    /// Only settings whose outcome the client can tell to the last message.
+    plain: bool,
+    ring_bytes: u64,
 }
 
 fn config(rng: &mut Rng) -> Config {
@@ -61,7 +65,9 @@ fn config(rng: &mut Rng) -> Config {
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let engine = Engine::new(config(&mut rng));
+        let config = config(&mut rng);
+        let ring_bytes = config.ring_bytes as u64;
+        let engine = Engine::new(config);
         let now = Now {
             mono_ns: SECOND,
             wall_us: 1,
@@ -73,6 +79,8 @@ impl World {
             hub: Hub::new(),
             logs: Logs::new(),
             sockets: BTreeMap::new(),
+            ring_bytes,
+            plain: seed.is_multiple_of(3),
         }
     }
 
@@ -81,6 +89,10 @@ impl World {
         for _ in 0..steps {
             self.step();
             self.turn();
+            assert!(
+                self.engine.stats().ring_bytes <= self.ring_bytes,
+                "memory is over its budget"
+            );
         }
         self.settle();
     }
@@ -89,14 +101,16 @@ impl World {
         match self.rng.u8(..100) {
             0..4 if self.sockets.len() < 12 => self.connect(),
             0..14 => self.subscribe(),
-            14..18 => self.unsubscribe(),
+            14..17 => self.unsubscribe(),
+            17 => self.reconfigure(),
             18..22 => self.ask_ledger(),
             22..60 => self.publish(),
             60..72 => self.read_some(),
             72..76 => self.stall_or_go_on(),
             76..78 => self.hub.forget(self.rng.usize(3..60)),
             78..82 => self.pass_time(),
-            82..84 if self.rng.bool() => self.disconnect(),
+            82..84 if self.rng.u8(..4) == 0 => self.disconnect(),
+            82..84 => self.grant(),
             84 => self.hub_event(),
             _ => {
                 let most = self.rng.usize(1..20);
@@ -171,10 +185,7 @@ impl World {
         let Some(id) = self.pick() else { return };
         let text = TEXTS[self.rng.usize(..TEXTS.len())];
         let from = self.draw_from();
-        let overflow =
-            ["drop_oldest", "conflate", "disconnect"][[0, 0, 0, 1, 1, 1, 2][self.rng.usize(..7)]];
-        let bound = [1, 2, 4, 16, 64][self.rng.usize(..5)];
-        let bytes = [200, 1000, 100_000][self.rng.usize(..3)];
+        let settings = Drawn::new(&mut self.rng, self.plain);
         let socket = self.sockets.get_mut(&id).unwrap();
         let taken = socket.client.subscriptions.contains_key(text)
             || socket.client.subscriptions.len() + socket.client.leaving.len() >= 6;
@@ -184,16 +195,55 @@ impl World {
             return;
         }
         let newest_only = from.contains("last");
-        let subscribed = Subscribed::new(text, overflow == "conflate", newest_only);
+        let mut subscribed = Subscribed::new(text, false, newest_only);
+        settings.note(&mut subscribed);
         socket
             .client
             .subscriptions
             .insert(text.to_owned(), subscribed);
         let command = format!(
-            r#"{{"op":"subscribe","id":{},"topic":"{text}","from":{from},"bound":{{"messages":{bound},"bytes":{bytes}}},"overflow":"{overflow}"}}"#,
-            1_000_000_u64 + u64::from(self.rng.u32(..))
+            r#"{{"op":"subscribe","id":{},"topic":"{text}","from":{from}{}}}"#,
+            1_000_000_u64 + u64::from(self.rng.u32(..)),
+            settings.json()
         );
         self.engine.handle_text(self.now, id, &command);
+    }
+
+    fn reconfigure(&mut self) {
+        let Some(id) = self.pick() else { return };
+        let settings = Drawn::new(&mut self.rng, self.plain);
+        let part = self.rng.u8(..6);
+        let socket = self.sockets.get_mut(&id).unwrap();
+        let mut texts: Vec<&String> = socket.client.subscriptions.keys().collect();
+        texts.sort();
+        if texts.is_empty() || socket.client.closed.is_some() {
+            return;
+        }
+        let text = texts[self.rng.usize(..texts.len())].clone();
+        let subscribed = socket.client.subscriptions.get_mut(&text).unwrap();
+        let change = settings.change(part, subscribed);
+        let command = format!(r#"{{"op":"reconfigure","topic":"{text}"{change}}}"#);
+        self.engine.handle_text(self.now, id, &command);
+    }
+
+    fn grant(&mut self) {
+        let Some(id) = self.pick() else { return };
+        let n = self.rng.u64(1..20);
+        let client = &mut self.sockets.get_mut(&id).unwrap().client;
+        let mut texts: Vec<String> = Vec::new();
+        for subscribed in client
+            .subscriptions
+            .values_mut()
+            .filter(|s| s.demand.is_some())
+        {
+            subscribed.demand = subscribed.demand.map(|d| d + n);
+            texts.push(subscribed.text.clone());
+        }
+        texts.sort();
+        for text in texts {
+            let command = format!(r#"{{"op":"credit","topic":"{text}","n":{n}}}"#);
+            self.engine.handle_text(self.now, id, &command);
+        }
     }
 
     fn draw_from(&mut self) -> String {
@@ -296,6 +346,10 @@ impl World {
     fn pass_time(&mut self) {
         let most = [SECOND / 100, SECOND, 15 * SECOND][self.rng.usize(..3)];
         let ns = self.rng.u64(..most);
+        self.wait(ns);
+    }
+
+    fn wait(&mut self, ns: u64) {
         self.now = Now {
             mono_ns: self.now.mono_ns + ns,
             wall_us: self.now.wall_us + ns / 1000,
@@ -333,6 +387,13 @@ impl World {
         if !self.hub.up {
             self.hub.connect(self.now, &mut self.engine);
         }
+        self.lift_credit();
+        // What rates and batches hold is released by and by, and modes that were held switch.
+        for _ in 0..30 {
+            self.drain_world();
+            self.wait(SECOND);
+        }
+        self.close_batches();
         self.drain_world();
         let all: Vec<SessionId> = self.sockets.keys().copied().collect();
         for id in &all {
@@ -369,6 +430,31 @@ impl World {
             (0, 0, 0)
         );
         assert_eq!((stats.behind, stats.replaying), (0, 0));
+    }
+
+    fn lift_credit(&mut self) {
+        self.tell_all(|s| s.demand.take().is_some(), r#""credit":null"#);
+    }
+
+    /// Those that no time closes would wait for more.
+    fn close_batches(&mut self) {
+        self.tell_all(|_| true, r#""batch":null"#);
+    }
+
+    /// Reconfigures all subscriptions of which `which` is true.
+    fn tell_all(&mut self, which: impl Fn(&mut Subscribed) -> bool, change: &str) {
+        let mut commands = Vec::new();
+        for (id, socket) in &mut self.sockets {
+            let mut texts: Vec<String> = (socket.client.subscriptions.values_mut())
+                .filter_map(|s| which(s).then(|| s.text.clone()))
+                .collect();
+            texts.sort();
+            commands.extend(texts.into_iter().map(|text| (*id, text)));
+        }
+        for (id, text) in commands {
+            let command = format!(r#"{{"op":"reconfigure","topic":"{text}",{change}}}"#);
+            self.engine.handle_text(self.now, id, &command);
+        }
     }
 
     fn drain_world(&mut self) {
