@@ -137,8 +137,8 @@ impl Engine {
             });
             self.plan.items.push(Item::of(What::Rest, NONE));
         }
-        self.plan_control(now, index);
-        if !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
+        let through = self.plan_control(now, index);
+        if through && !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
             self.plan_data(now, index);
             if self.plan.pieces.is_empty() {
                 self.rotate(now, index, self.plan.touched);
@@ -151,7 +151,8 @@ impl Engine {
         &self.plan.pieces
     }
 
-    fn plan_control(&mut self, now: Now, index: u32) {
+    /// Whether nothing of the lane is left out.
+    fn plan_control(&mut self, now: Now, index: u32) -> bool {
         for at in 0..self.sessions[index as usize]
             .control
             .len()
@@ -167,7 +168,7 @@ impl Engine {
                 }
                 Control::Unsubscribed { subscription, .. } if self.is_under_way(*subscription) => {
                     // What falls into a hole is told, once the frame before it is whole.
-                    return;
+                    return false;
                 }
                 Control::Unsubscribed { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
@@ -176,6 +177,7 @@ impl Engine {
             };
             self.plan.add(frame, What::Control, NONE);
         }
+        true
     }
 
     fn is_under_way(&self, key: SubKey) -> bool {
