@@ -56,13 +56,12 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
+        let resolved = counts.published - counts.pending - subscription.falling();
         self.leave_window(index);
         self.leave_held(index);
-        let waiting = self.subscriptions[index as usize].backlog_messages();
         let subscription = &self.subscriptions[index as usize];
-        let resolved = counts.published - counts.pending;
-        let falling = subscription.falling();
-        let published = resolved + waiting + falling + subscription.in_flight();
+        let waiting = subscription.backlog_messages() + subscription.falling();
+        let published = resolved + waiting + subscription.in_flight();
         self.leave_cohort(index);
         published
     }

@@ -63,7 +63,7 @@ impl Engine {
             // Parking may have found a loss, which is told without credit.
             self.tell_if_starved(now, index);
         } else if subscription.stage == Stage::Ring {
-            self.arm_switch(index);
+            self.arm_switch(now, index);
             self.set_active(index);
         }
     }
@@ -134,12 +134,12 @@ impl Engine {
     }
 
     /// One that has caught up is live again when its mode may switch.
-    fn arm_switch(&mut self, index: u32) {
+    fn arm_switch(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.mode == Mode::Behind {
-            let at = subscription
-                .switched_ns
-                .saturating_add(self.config.mode_hold_ns);
+        let at = subscription
+            .switched_ns
+            .saturating_add(self.config.mode_hold_ns);
+        if subscription.mode == Mode::Behind && at > now.mono_ns {
             self.arm(subscription.session, at);
         }
     }

@@ -270,6 +270,11 @@ impl Subscription {
         self.extra.as_ref()?.hole
     }
 
+    /// Nothing is left to hand over before its hole.
+    pub(crate) fn is_at_hole(&self) -> bool {
+        self.backlog().is_none() && self.hole().is_some_and(|h| self.cursor >= h.from)
+    }
+
     pub(crate) fn draining(&self) -> Option<&Draining> {
         self.extra.as_ref()?.draining.as_deref()
     }
