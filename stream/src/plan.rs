@@ -233,8 +233,8 @@ impl Engine {
             return;
         }
         // What conflation left out before a gap is explained by the mode in which it did.
-        let mode_first =
-            subscription.overflow == Overflow::Conflate && subscription.mode == Mode::Behind;
+        let conflates = subscription.overflow == Overflow::Conflate || subscription.conflated > 0;
+        let mode_first = conflates && subscription.mode == Mode::Behind;
         if mode_first {
             self.plan_mode(now, index, until);
         }

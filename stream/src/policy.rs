@@ -410,7 +410,12 @@ impl Engine {
             }
             Part::Window(window) => {
                 let window = *window;
-                let to = (window.cursor + 1).min(window.until);
+                // Of what a conflating window passes over on the way no position is known: it is told with it.
+                let next = match window.conflates {
+                    true => self.views.stand(window.cohort).at_hand(window.cursor + 1),
+                    false => window.cursor + 1,
+                };
+                let to = next.min(window.until);
                 let lost = subscription.lose_window(&self.views, window, to, reason);
                 self.count_lost(reason, lost);
                 self.move_window(index, to);
