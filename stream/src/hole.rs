@@ -26,8 +26,14 @@ impl Engine {
             Some(hole) => ring.unpin(from.max(hole.pinned), hole.from),
             None => ring.pin(cursor, from),
         }
+        let before = ring.range(cursor, from).last();
+        let position = before.map_or(subscription.last, |(_, e)| e.offset);
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
-        subscription.extra().hole = Some(Hole { from, pinned });
+        subscription.extra().hole = Some(Hole {
+            from,
+            pinned,
+            position,
+        });
         while self.is_over(index) && self.lose_last(index) {}
     }
 
@@ -157,6 +163,8 @@ fn take_last_of(window: &mut Window, ring: &mut crate::ring::Ring) -> Option<i64
         let entry = ring.get(last).filter(|e| e.is_message())?;
         let (offset, own) = (entry.offset, entry.source >= window.since);
         ring.unpin(last, window.until);
+        let before = ring.range(window.cursor, last).last();
+        window.position = before.map_or(offset - 1, |(_, e)| e.offset);
         window.until = last;
         if own {
             window.own -= 1;

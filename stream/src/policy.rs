@@ -440,6 +440,10 @@ impl Engine {
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
     fn pass_superseded(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
+        if subscription.backlog().is_some() {
+            // What is before it is accounted for first.
+            return;
+        }
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
         if subscription.cursor < horizon {
@@ -471,7 +475,7 @@ impl Engine {
         match subscription.overflow {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
-            // Its gap stands behind what is pending before its ring.
+            // What is before it is accounted for first.
             _ if subscription.backlog().is_some() => false,
             _ => {
                 let lost = subscription.lose(&stand, to, GapReason::Memory);

@@ -79,20 +79,20 @@ impl Engine {
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
             own: 0,
+            position: stand.cohort.ring.position(),
         };
-        let own = subscription.census(&stand, window.cursor, window.until).own;
-        let window = Window { own, ..window };
+        let window = Window {
+            own: subscription.census(&stand, window.cursor, window.until).own,
+            position: hole.map_or(window.position, |h| h.position),
+            ..window
+        };
         subscription.cursor = head;
         if window.cursor < window.until {
             self.push_window(index, window);
         }
         let Some(hole) = hole else { return };
         let mut from = hole.from;
-        // What stood there may have left already: the last before it is in the window, or was handed over.
-        let ring = &self.views.cohort(window.cohort).ring;
-        let last = ring.range(window.cursor, from).last();
-        let last = last.map_or(self.subscriptions[index as usize].last, |(_, e)| e.offset);
-        let mut position = Some(last);
+        let mut position = Some(hole.position);
         while from < head {
             (from, position) = self.leave_hole(index, &window, (from, position), head);
         }
@@ -141,6 +141,7 @@ impl Engine {
             cursor: end,
             until: end + 1,
             own: 0,
+            position: mark.after,
             ..*window
         };
         self.push_window(index, only_mark);

@@ -101,6 +101,8 @@ pub(crate) struct Draining {
 pub(crate) struct Hole {
     pub(crate) from: u64,
     pub(crate) pinned: u64,
+    /// The position before `from`.
+    pub(crate) position: i64,
 }
 
 /// How a subscription joined a cohort that has an operator.

@@ -222,6 +222,7 @@ impl Engine {
             since: subscription.since(),
             conflates,
             own: 0,
+            position: 0,
         };
         self.next_in_window(&window, at, conflates)
     }

@@ -104,7 +104,9 @@ impl Subscription {
             let (end, mark) = next_loss(stand, self.cursor, to);
             let count = self.census(stand, self.cursor, end).own;
             self.pass(stand, end);
-            lost += self.tell_lost(stand, end, mark.as_ref(), count, reason);
+            let known = self.hole().filter(|h| h.from == end).map(|h| h.position);
+            let until = mark.as_ref().map(|m| m.before).or(known);
+            lost += self.tell_lost(stand, end, until, count, reason);
             if let Some(mark) = mark {
                 self.cross(&mark, 0);
                 self.announce_gap(stand.gap_of(&mark));
@@ -128,7 +130,9 @@ impl Subscription {
             let (end, mark) = next_loss(&stand, rest.cursor, to);
             let count = rest.own_before(ring, end);
             rest.move_to(ring, end);
-            lost += self.tell_lost(&stand, end, mark.as_ref(), count, reason);
+            let known = (end == window.until).then_some(window.position);
+            let until = mark.as_ref().map(|m| m.before).or(known);
+            lost += self.tell_lost(&stand, end, until, count, reason);
             if let Some(mark) = mark {
                 rest.move_to(ring, end + 1);
                 let left = self.rest_after(rest);
@@ -139,15 +143,16 @@ impl Subscription {
         lost
     }
 
+    /// Tells a loss of what stood before `end`; `until` is the position there, where it is known.
     fn tell_lost(
         &mut self,
         stand: &Stand<'_>,
         end: u64,
-        mark: Option<&Mark>,
+        until: Option<i64>,
         count: u64,
         reason: GapReason,
     ) -> u64 {
-        let until = mark.map_or_else(|| stand.position_before(end), |m| Some(m.before));
+        let until = until.or_else(|| stand.position_before(end));
         let until = until.unwrap_or(self.last);
         if count > 0 {
             let epoch = Rc::clone(stand.epoch_at(end));
