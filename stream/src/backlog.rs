@@ -72,6 +72,16 @@ impl Backlog {
         part
     }
 
+    /// Takes the last part out, if it is so.
+    pub(crate) fn pop_last_if(&mut self, is: impl FnOnce(&Part) -> bool) -> Option<Part> {
+        self.parts.back().filter(|p| is(p))?;
+        self.parts.pop_back()
+    }
+
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Part> {
+        self.parts.back_mut()
+    }
+
     /// Number of the part that is next.
     pub(crate) fn first(&self) -> u32 {
         self.first

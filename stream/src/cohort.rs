@@ -125,7 +125,7 @@ pub(crate) struct Cohort {
     pub(crate) trips: Option<Box<Trips>>,
     messages: Largest,
     bytes: Largest,
-    /// Something new is in the ring of which nothing has followed yet.
+    /// Something new is in the ring of which not everything has followed yet.
     pub(crate) pushed: bool,
     /// The deadline that stands in the engine's heap.
     pub(crate) armed_ns: u64,
@@ -176,8 +176,11 @@ impl Cohort {
         }
     }
 
-    /// Lets go of what nobody needs.
+    /// Lets go of what nobody needs; of nothing, as long as those are looked at whom the newest is too much for.
     pub(crate) fn trim(&mut self) {
+        if self.pushed {
+            return;
+        }
         let reach = self.reach();
         self.ring.evict(reach);
         if let Some(compact) = &mut self.compact {

@@ -175,7 +175,7 @@ impl Engine {
         let Some(cohort) = self.views.find_cohort(index) else {
             return;
         };
-        if std::mem::take(&mut cohort.pushed) {
+        if cohort.pushed {
             self.after_push(now, index);
         } else {
             self.count_bytes(index);
@@ -191,7 +191,8 @@ impl Engine {
             // Before the ring lets go of what they stand at.
             self.trip(now, index);
         }
-        if self.views.find_cohort(index).is_some() {
+        if let Some(cohort) = self.views.find_cohort(index) {
+            cohort.pushed = false;
             self.trim(index);
             self.mark_dirty(index);
         }

@@ -43,6 +43,17 @@ impl Slice {
     }
 }
 
+impl Slice {
+    /// Takes the last entry out: its offset.
+    pub(crate) fn pop(&mut self) -> Option<i64> {
+        let past = self.entries.pop()?;
+        let bytes = past.bytes as usize + size_of::<Past>();
+        self.bytes -= bytes;
+        self.budget.set(self.budget.get() - bytes);
+        Some(past.offset)
+    }
+}
+
 impl Drop for Slice {
     fn drop(&mut self) {
         self.budget.set(self.budget.get() - self.bytes);

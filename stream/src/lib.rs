@@ -15,7 +15,7 @@
 //! - `session`, `partials`: the control lane and the frame under way
 //! - `command`, `settings`, `reconfigure`, `leave`, `publish`, `event`: inputs from clients and from the hub
 //! - `visit`, `plan`, `walk`, `write`: whom to write to, what, and what of it was taken
-//! - `policy`, `step`: what a refusal leads to, and what comes next
+//! - `policy`, `hole`, `step`: what a refusal leads to, and what comes next
 //! - `lifecycle`, `timer`: coming and going, and the clock's work
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
@@ -29,6 +29,7 @@ mod derive;
 mod engine;
 mod event;
 mod history;
+mod hole;
 pub mod hub;
 mod leave;
 mod lifecycle;

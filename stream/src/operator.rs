@@ -140,6 +140,17 @@ impl Operator {
         }
     }
 
+    /// Begins anew; what is held is nobody's.
+    pub(crate) fn forget_held(&mut self, acting: Acting) {
+        self.filtered += self.held();
+        *self = Self {
+            seen: self.seen,
+            filtered: self.filtered,
+            released: self.released,
+            ..Self::new(acting)
+        };
+    }
+
     /// When something is due.
     pub(crate) fn due_ns(&self) -> Option<u64> {
         let rate = self.rates.as_ref().and_then(Rates::due_ns);

@@ -14,7 +14,7 @@ use crate::cursor::{self, lift, place};
 use crate::engine::Engine;
 use crate::ring::{Hold, Reach};
 use crate::session::{NONE, Rest};
-use crate::subscription::{Hole, Stage, Subscription};
+use crate::subscription::{Stage, Subscription};
 use crate::views::{Stand, Views};
 
 impl Engine {
@@ -268,6 +268,7 @@ impl Engine {
                     self.open_hole(index);
                 }
             }
+            Overflow::DropOldest => self.drop_overtaken(index),
             Overflow::Spill if parked => spills |= self.is_over(index),
             _ => {}
         }
@@ -330,6 +331,8 @@ impl Engine {
                 break;
             };
             let old = match front {
+                // It goes out by the policy under which it waited.
+                Part::Window(window) if window.conflates => return,
                 Part::Gap(_) => return,
                 Part::Held { slice, index, .. } => {
                     slice.entries[*index as usize].mono_ns < floor_ns
@@ -383,13 +386,27 @@ impl Engine {
         self.count_lost(reason, lost);
     }
 
-    /// Gives up the first message of the backlog. `false`: a frame under way has to be whole before.
+    /// What passed the bound before it was written to again is lost, and no more than the ring let go of.
+    fn drop_overtaken(&mut self, index: u32) {
+        let reason = GapReason::DropOldest;
+        let subscription = &mut self.subscriptions[index as usize];
+        let stand = self.views.stand(subscription.cohort);
+        let to = stand.cohort.ring.available(subscription.cursor);
+        if subscription.backlog().is_none() {
+            let lost = subscription.lose(&stand, to, reason);
+            self.count_lost(reason, lost);
+        }
+    }
+
+    /// Gives up the first message of the backlog. `false`: a frame under way has to be whole before, or it conflates.
     pub(crate) fn lose_front(&mut self, index: u32, reason: GapReason) -> bool {
         let subscription = &mut self.subscriptions[index as usize];
         let Some(front) = subscription.backlog().and_then(|b| b.front()) else {
             return false;
         };
         match front {
+            // It goes out by the policy under which it waited.
+            Part::Window(window) if window.conflates => return false,
             Part::Gap(_) => return false,
             Part::Held {
                 slice,
@@ -425,62 +442,6 @@ impl Engine {
         true
     }
 
-    /// The first arrival that found the window full opened a hole.
-    fn open_hole(&mut self, index: u32) {
-        let under_way = self.under_way_bytes(&self.subscriptions[index as usize]);
-        let subscription = &mut self.subscriptions[index as usize];
-        if subscription.hole().is_some() || !subscription.is_over(&self.views, under_way) {
-            return;
-        }
-        let reach = subscription.reach(&self.views, under_way);
-        let alone = subscription.under_way == 0 && subscription.backlog().is_none();
-        let (cursor, since) = (subscription.cursor, subscription.since());
-        let last = subscription.last;
-        let ring = &mut self.views.cohort_mut(subscription.cohort).ring;
-        let (mut messages, mut bytes) = (0, 0);
-        let full = |e: &crate::ring::Entry| {
-            if e.source >= since {
-                messages += 1;
-                bytes += u64::from(e.bytes);
-            }
-            // One message is let through when nothing else waits, however large.
-            messages > reach.messages || (bytes > reach.bytes && !(alone && messages <= 1))
-        };
-        let mut full = full;
-        let from = ring.range(cursor, ring.head()).find(|(_, e)| full(e));
-        let from = from.map_or(ring.head(), |(at, _)| at);
-        let position = ring.position_before(from).unwrap_or(last);
-        ring.pin(cursor, from);
-        subscription.extra().hole = Some(Hole {
-            from,
-            pinned: cursor,
-            position,
-        });
-    }
-
-    /// A hole before which everything has been handed over, or is gone, is told; the cursor goes to the head. Its cursor must be
-    /// lifted.
-    pub(crate) fn close_hole(&mut self, index: u32) {
-        let reason = GapReason::DropNewest;
-        let subscription = &mut self.subscriptions[index as usize];
-        let Some(hole) = subscription.hole() else {
-            return;
-        };
-        if subscription.cursor < hole.from
-            || subscription.under_way > 0
-            || subscription.backlog().is_some()
-        {
-            return;
-        }
-        let cohort = self.views.cohort_mut(subscription.cohort);
-        cohort.ring.unpin(hole.pinned, hole.from);
-        subscription.extra().hole = None;
-        let stand = self.views.stand(subscription.cohort);
-        let lost = subscription.lose(&stand, stand.cohort.ring.head(), reason);
-        subscription.tidy();
-        self.count_lost(reason, lost);
-    }
-
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
     fn pass_superseded(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
@@ -509,14 +470,11 @@ impl Engine {
         let stand = self.views.stand(subscription.cohort);
         let ring = &stand.cohort.ring;
         let available = ring.available(subscription.cursor);
-        let parked = subscription.hold == Hold::Parked;
         let to = match (subscription.hole(), subscription.overflow) {
             // The window before a hole is pinned: only memory can have taken from it.
             (Some(hole), _) => available.min(hole.from),
             // The ring may have let go of more, which then was more than the bound allows.
-            (None, Overflow::DropOldest | Overflow::Disconnect) if parked => {
-                available.min(ring.taken())
-            }
+            (None, Overflow::DropOldest | Overflow::Disconnect) => available.min(ring.taken()),
             (None, _) => available,
         };
         match subscription.overflow {
@@ -532,7 +490,7 @@ impl Engine {
         }
     }
 
-    fn is_over(&self, index: u32) -> bool {
+    pub(crate) fn is_over(&self, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
         subscription.is_over(&self.views, self.under_way_bytes(subscription))
     }

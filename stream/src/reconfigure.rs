@@ -42,6 +42,10 @@ impl Engine {
             return Ok(());
         }
         self.apply_overflow(index, settings.overflow);
+        if self.subscriptions[index as usize].hold == Hold::Parked {
+            // What spills now is read from the log, and not left behind by other settings.
+            self.settle(now, index);
+        }
         let terms = self.terms.intern(Terms::new(settings.rate, settings.batch));
         let before = std::mem::replace(&mut self.subscriptions[index as usize].terms, terms);
         self.terms.forget(before.as_ref());
@@ -132,7 +136,9 @@ impl Engine {
         let waits = subscription.stage == Stage::Ring
             && subscription.mode != Mode::Replay
             && subscription.cursor < head;
-        let conflates = before == Overflow::Conflate || overflow == Overflow::Conflate;
+        // What spills is read from the log whole.
+        let conflates = (before == Overflow::Conflate && overflow != Overflow::Spill)
+            || overflow == Overflow::Conflate;
         if (waits && conflates) || subscription.hole().is_some() {
             // What is pending goes out by the policy under which it waited.
             let cohort = subscription.cohort;

@@ -214,6 +214,12 @@ impl Engine {
         if tells {
             record.ring.remove_teller();
         }
+        if record.members.is_empty()
+            && let Some(operator) = &mut record.operator
+        {
+            // Who comes next is not to share the phase of those who are gone.
+            operator.forget_held(record.acting);
+        }
         self.trim(cohort);
         self.forget_if_empty(cohort);
     }
@@ -285,9 +291,20 @@ impl Engine {
     /// The first part of its backlog is through, or given up.
     pub(crate) fn pop_part(&mut self, index: u32) {
         let part = self.subscriptions[index as usize].extra().backlog.pop();
+        self.leave_part(index, part.as_ref());
+    }
+
+    /// Nothing is left of the last part of its backlog.
+    pub(crate) fn pop_last_part(&mut self, index: u32) {
+        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let part = backlog.pop_last_if(|_| true);
+        self.leave_part(index, part.as_ref());
+    }
+
+    fn leave_part(&mut self, index: u32, part: Option<&Part>) {
         if let Some(Part::Window(window)) = part {
             let cohort = self.views.cohort_mut(window.cohort);
-            release_window(cohort, &window);
+            release_window(cohort, window);
             cohort.ring.unpin(window.cursor, window.until);
             cohort.windows -= 1;
             if window.conflates {

@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use crate::checker::{ALL, check, items};
-use crate::drive::Transcript;
+use crate::drive::{Transcript, What};
 use crate::script::{End, Pub, Script, Step};
 use crate::subject::Subject;
 
@@ -62,4 +62,139 @@ fn what_falls_into_a_hole_while_a_rate_begins_to_act_is_told_whole() {
             .unwrap()
             .clone()
     );
+}
+
+#[track_caller]
+fn assert_came(settings: Value, steps: Vec<Step>, end: End, expected: &Value) {
+    assert_eq!(Value::from(came(&run(settings, steps, end))), *expected);
+}
+
+#[test]
+fn what_changes_while_a_socket_refuses_is_visited_when_it_takes_again() {
+    for (settings, patch) in [
+        (
+            json!({"rate": {"mode": "sample", "ms": 1}}),
+            json!({"rate": null}),
+        ),
+        (json!({"overflow": "spill"}), json!({"batch": {"ms": 1}})),
+    ] {
+        let steps = vec![
+            Step::Refuse,
+            Step::Ledger,
+            Step::Reconfigure(patch),
+            publish(&[0]),
+        ];
+        assert_came(settings, steps, End::Quiet, &json!([1]));
+    }
+}
+
+#[test]
+fn what_came_before_there_was_a_batch_comes_alone() {
+    let steps = vec![
+        publish(&[0]),
+        Step::Reconfigure(json!({"batch": {"ms": 20}})),
+    ];
+    let seen = run(
+        json!({"rate": {"mode": "sample", "ms": 1}}),
+        steps,
+        End::Quiet,
+    );
+    assert!(seen.received().all(|f| f.value["op"] != "batch"));
+    assert_eq!(came(&seen), [json!(1)]);
+}
+
+#[test]
+fn a_batch_in_which_the_rate_begins_to_act_comes_whole() {
+    let settings = json!({
+        "rate": {"mode": "sample", "ms": 1, "when": "behind"}, "batch": {"bytes": 155}, "bound": {"messages": 7}
+    });
+    let steps = vec![
+        publish(&[0]),
+        Step::Refuse,
+        publish(&[0, 0]),
+        publish(&[0, 0]),
+    ];
+    assert_came(settings, steps, End::Quiet, &json!([1, 2, 3, 4, 5]));
+}
+
+#[test]
+fn a_hole_behind_a_frame_under_way_is_told_before_the_end() {
+    for end in [End::Leave { drain: false }, End::Leave { drain: true }] {
+        let steps = vec![Step::Take(1), publish(&[0, 0])];
+        let settings = json!({"bound": {"messages": 1}, "overflow": "drop_newest"});
+        assert_came(settings, steps, end, &json!([1, ["drop_newest", 2, 2]]));
+    }
+}
+
+#[test]
+fn a_hole_that_a_ledger_closed_opens_again() {
+    let settings =
+        json!({"bound": {"age_ms": 1, "messages": 1}, "credit": 0, "overflow": "drop_newest"});
+    let steps = vec![
+        publish(&[0, 0]),
+        Step::WaitUs(10_000),
+        Step::Ledger,
+        publish(&[0, 0]),
+    ];
+    let told = json!([
+        ["expired", 1, 1],
+        ["drop_newest", 2, 2],
+        3,
+        ["drop_newest", 4, 4]
+    ]);
+    assert_came(settings, steps, End::Quiet, &told);
+}
+
+#[test]
+fn a_smaller_bound_moves_the_hole() {
+    let settings = json!({"bound": {"messages": 3}, "overflow": "drop_newest"});
+    let smaller = Step::Reconfigure(json!({"bound": {"messages": 1}}));
+    let steps = vec![Step::Refuse, publish(&[0, 0, 0, 0]), smaller];
+    assert_came(
+        settings,
+        steps,
+        End::Quiet,
+        &json!([1, ["drop_newest", 2, 4]]),
+    );
+}
+
+#[test]
+fn what_fell_into_a_hole_and_was_not_told_is_read_from_the_log_after_all() {
+    let settings = json!({"bound": {"messages": 1}, "overflow": "drop_newest"});
+    let spill = Step::Reconfigure(json!({"overflow": "spill"}));
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0]),
+        publish(&[0]),
+        spill,
+        publish(&[0]),
+    ];
+    assert_came(settings, steps, End::Quiet, &json!([1, 2, 3]));
+}
+
+#[test]
+fn what_waited_by_one_policy_goes_out_by_it() {
+    let settings = json!({"bound": {"messages": 2}, "overflow": "drop_oldest"});
+    let conflate = Step::Reconfigure(json!({"overflow": "conflate"}));
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0, 0, 0]),
+        conflate,
+        publish(&[0, 0]),
+    ];
+    assert_came(
+        settings,
+        steps,
+        End::Quiet,
+        &json!([["drop_oldest", 1, 1], 2, 3, 5]),
+    );
+}
+
+#[test]
+fn one_that_waits_for_the_rest_of_a_frame_alone_is_bounded_by_its_age() {
+    let settings = json!({"bound": {"age_ms": 20}, "overflow": "disconnect"});
+    let steps = vec![Step::Take(30), publish(&[0]), Step::WaitUs(1_000_000)];
+    let seen = run(settings, steps, End::Quiet);
+    let closed = |(at, what): &(u64, What)| matches!(what, What::Closed(4001)).then_some(*at);
+    assert_eq!(seen.events.iter().find_map(closed), Some(1_020_000_001));
 }

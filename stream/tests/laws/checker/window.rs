@@ -56,12 +56,8 @@ fn rated(settings: &Settings) -> bool {
 
 fn within(facts: &Facts<'_>, at: usize) -> Found {
     let settings = facts.settings_at(at);
-    if settings.overflow == Overflow::Conflate && facts.constant().is_none() {
-        // With a larger bound it is live again, and skips no more.
-        return Ok(());
-    }
-    if settings.overflow == Overflow::DropNewest && facts.ever_had(Overflow::Conflate) {
-        // What waited by conflation is not lost to who arrives no more.
+    if facts.ever_had(Overflow::Conflate) && facts.constant().is_none() {
+        // With a larger bound it is live again, and skips no more; by another policy what waited goes out as it would have.
         return Ok(());
     }
     let waits = |i: &&usize| {
@@ -106,6 +102,10 @@ fn within(facts: &Facts<'_>, at: usize) -> Found {
 /// Nothing that has waited longer than its bound of age is begun, where the policy loses by age.
 pub fn age(facts: &Facts<'_>) -> Found {
     if facts.ever_rated() || facts.ever_batched() || facts.ever_had(Overflow::Spill) {
+        return Ok(());
+    }
+    if facts.ever_had(Overflow::Conflate) && facts.constant().is_none() {
+        // What waited by conflation goes out as it would have.
         return Ok(());
     }
     for (index, frames) in &facts.delivered {
