@@ -38,6 +38,8 @@ pub(crate) enum Part {
         slice: Rc<Slice>,
         index: u32,
         rated: bool,
+        /// The epoch it is of.
+        epoch: Rc<str>,
     },
     Gap(PendingGap),
 }

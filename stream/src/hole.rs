@@ -88,14 +88,8 @@ impl Engine {
 
     /// Takes the last message out of the backlog, as a gap in its place.
     fn take_last(&mut self, index: u32) -> Option<PendingGap> {
-        let epoch = Rc::clone(
-            &self
-                .views
-                .get(self.subscriptions[index as usize].view)
-                .epoch,
-        );
         let backlog = &mut self.subscriptions[index as usize].extra().backlog;
-        let gap = |offset: i64, rated: bool| PendingGap {
+        let gap = |offset: i64, rated: bool, epoch: Rc<str>| PendingGap {
             reason: GapReason::DropNewest,
             from: (!rated).then_some(offset),
             to: (!rated).then_some(offset),
@@ -109,22 +103,25 @@ impl Engine {
                 slice,
                 index,
                 rated,
+                epoch,
             } => {
-                let rated = *rated;
+                let (rated, epoch) = (*rated, Rc::clone(epoch));
                 let slice = Rc::get_mut(slice).filter(|s| s.entries.len() > *index as usize)?;
                 let offset = slice.pop()?;
                 let is_through = slice.entries.len() <= *index as usize;
                 backlog.pop_last_if(|_| is_through);
-                Some(gap(offset, rated))
+                Some(gap(offset, rated, epoch))
             }
             Part::Window(window) => {
+                let end = window.until;
+                let epoch = Rc::clone(self.views.stand(window.cohort).epoch_at(end));
                 let cohort = self.views.cohort_mut(window.cohort);
                 let offset = take_last_of(window, &mut cohort.ring)?;
                 let rated = cohort.is_rated();
                 if window.cursor == window.until {
                     self.pop_last_part(index);
                 }
-                Some(gap(offset, rated))
+                Some(gap(offset, rated, epoch))
             }
         }
     }

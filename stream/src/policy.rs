@@ -412,9 +412,10 @@ impl Engine {
                 slice,
                 index: at,
                 rated,
+                epoch,
             } => {
                 let (position, rated) = (slice.entries[*at as usize].offset, *rated);
-                let epoch = std::rc::Rc::clone(&self.views.get(subscription.view).epoch);
+                let epoch = std::rc::Rc::clone(epoch);
                 subscription.lose_counted(1, reason, position, epoch, rated);
                 self.count_lost(reason, 1);
                 if let Some(Part::Held { index: at, .. }) = self.subscriptions[index as usize]
@@ -428,9 +429,10 @@ impl Engine {
             Part::Window(window) => {
                 let window = *window;
                 // Of what a conflating window passes over on the way no position is known: it is told with it.
-                let next = match window.conflates {
-                    true => self.views.stand(window.cohort).at_hand(window.cursor + 1),
-                    false => window.cursor + 1,
+                let next = if window.conflates {
+                    self.views.stand(window.cohort).at_hand(window.cursor + 1)
+                } else {
+                    window.cursor + 1
                 };
                 let to = next.min(window.until);
                 let lost = subscription.lose_window(&self.views, window, to, reason);

@@ -169,6 +169,7 @@ impl Engine {
                 slice,
                 index: 0,
                 rated,
+                epoch: Rc::clone(&self.views.stand(cohort).view.epoch),
             };
             self.subscriptions[index as usize]
                 .extra()

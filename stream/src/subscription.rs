@@ -327,11 +327,16 @@ impl Subscription {
     }
 
     /// The epoch it is in.
-    pub(crate) fn epoch<'a>(&self, views: &'a Views) -> &'a Rc<str> {
+    pub(crate) fn epoch<'a>(&'a self, views: &'a Views) -> &'a Rc<str> {
         let stand = views.stand(self.cohort);
         let joined = self.history().is_some_and(|h| h.joined);
-        if let Some(Part::Window(window)) = self.backlog().and_then(|b| b.front()) {
-            return views.stand(window.cohort).epoch_at(window.cursor);
+        match self.backlog().and_then(Backlog::front) {
+            Some(Part::Window(window)) => {
+                return views.stand(window.cohort).epoch_at(window.cursor);
+            }
+            Some(Part::Held { epoch, .. }) => return epoch,
+            Some(Part::Gap(gap)) => return &gap.epoch,
+            None => {}
         }
         if joined || self.stage == Stage::Ring {
             stand.epoch_at(self.cursor)

@@ -23,6 +23,8 @@ pub struct Subscribed {
     pub loses_newest: bool,
     /// It has read on from the log: with a rate newest values may come again, and count again.
     pub spills: bool,
+    /// Its settings may change, and its mode with them before it is told.
+    pub changes: bool,
     /// How much was ever asked for; nothing: no limit.
     pub demand: Option<u64>,
     pub demanded: u64,
@@ -63,6 +65,7 @@ impl Subscribed {
             batched: false,
             loses_newest: false,
             spills: false,
+            changes: false,
             demand: None,
             demanded: 0,
             resume: -1,
@@ -130,7 +133,8 @@ impl Subscribed {
             if self.newest_only && superseded {
                 continue;
             }
-            let may_skip = self.conflates && self.was_behind;
+            // A switch that another overtook before it could be told is not told.
+            let may_skip = self.conflates && (self.was_behind || self.changes);
             assert!(
                 may_skip && superseded,
                 "{}: {} was neither delivered nor announced (mode {}) {:#?}",

@@ -197,6 +197,7 @@ impl World {
         let newest_only = from.contains("last");
         let mut subscribed = Subscribed::new(text, false, newest_only);
         settings.note(&mut subscribed);
+        subscribed.changes = !self.plain;
         socket
             .client
             .subscriptions
