@@ -103,14 +103,14 @@ fn tell_gap(all: &mut Vec<(u64, Value)>, gap: Value) {
 }
 
 /// Two gaps become one.
-pub fn join(gap: &mut Value, next: &Value) {
+fn join(gap: &mut Value, next: &Value) {
     gap["count"] = (count(gap, "/count") + count(next, "/count")).into();
     gap["to"] = next["to"].clone();
     gap["offset"] = next["offset"].clone();
 }
 
 /// Whether one gap goes on where another ends.
-pub fn adjoin(gap: &Value, next: &Value) -> bool {
+fn adjoin(gap: &Value, next: &Value) -> bool {
     let follows = match (gap["to"].as_i64(), next["from"].as_i64()) {
         (Some(to), Some(from)) => from == to + 1,
         (to, from) => to == from,
@@ -308,7 +308,8 @@ fn reconfigured_says_the_settings_that_act() {
     each(
         script(
             Draw {
-                overflows: &["drop_oldest", "drop_newest", "conflate", "disconnect"],
+                overflows: &["drop_oldest", "drop_newest", "conflate"],
+                bytes: false,
                 ..ANY
             },
             Acts {

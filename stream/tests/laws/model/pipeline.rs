@@ -192,7 +192,8 @@ impl Pipeline {
             .map(|_| self.batch_due_ns)
             .filter(|due| *due < u64::MAX);
         let age_ms = self.settings.bound.age_ms;
-        let ages = self.settings.overflow == Overflow::Disconnect && self.is_held_up();
+        let ages =
+            self.settings.overflow == Overflow::Disconnect && self.is_held_up() && !self.flushed;
         let oldest = self
             .queue
             .items()

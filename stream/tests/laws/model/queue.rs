@@ -204,6 +204,13 @@ impl Queue {
         });
     }
 
+    /// What arrives is lost: it is behind as long as that lasts.
+    pub fn has_hole(&self) -> bool {
+        self.places
+            .iter()
+            .any(|p| matches!(p, Place::Lost(loss) if loss.open))
+    }
+
     /// The hole grows no more.
     pub fn close_hole(&mut self) {
         for place in &mut self.places {

@@ -224,7 +224,7 @@ impl Session {
         if subscription.announce {
             return Some((lag("behind"), Offer::Behind));
         }
-        if subscription.behind && queue.is_low(bound, now.mono_ns) {
+        if subscription.behind && !queue.has_hole() && queue.is_low(bound, now.mono_ns) {
             return Some((lag("live"), Offer::Live));
         }
         let credit = subscription.demand.unwrap_or(u64::MAX);
