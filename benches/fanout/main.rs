@@ -11,6 +11,7 @@ mod child;
 mod phase;
 mod report;
 mod scenes;
+mod turns;
 
 use child::Pin;
 use report::Table;
@@ -74,6 +75,7 @@ fn usage() -> String {
         .collect();
     format!(
         "cargo bench --bench fanout -- [--pairs 5] [--seconds 5] [--pin] [--json FILE] SCENARIO… | all\n\
+         --pairs: rounds of a comparison; --seconds: of each phase\n\
          --pin: the server on core 0, subscribers and publishers on core 1\n{}",
         scenes.join("\n")
     )

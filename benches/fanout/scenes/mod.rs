@@ -10,6 +10,7 @@ mod stopped;
 
 use crate::Asked;
 use crate::report::Findings;
+use pairs::Load;
 
 /// One scenario.
 pub struct Scene {
@@ -28,22 +29,22 @@ pub const ALL: &[Scene] = &[
     Scene {
         name: "light-1000x50",
         what: "1,000 subscribers, 50 messages a second each: CPU per message beside the floor",
-        run: |asked| pairs::run(asked, 1000, 50.0),
+        run: |asked| pairs::run(asked, 1000, 50.0, Load::Light),
     },
     Scene {
         name: "light-10000x5",
         what: "10,000 subscribers, 5 messages a second each: CPU per message beside the floor",
-        run: |asked| pairs::run(asked, 10_000, 5.0),
+        run: |asked| pairs::run(asked, 10_000, 5.0, Load::Light),
     },
     Scene {
         name: "flood-10000x200",
         what: "10,000 subscribers, 200 messages a second each: two million a second",
-        run: |asked| pairs::run(asked, 10_000, 200.0),
+        run: |asked| pairs::run(asked, 10_000, 200.0, Load::Flood),
     },
     Scene {
         name: "flood-1000x2000",
         what: "1,000 subscribers, 2,000 messages a second each: two million a second",
-        run: |asked| pairs::run(asked, 1000, 2000.0),
+        run: |asked| pairs::run(asked, 1000, 2000.0, Load::Flood),
     },
     Scene {
         name: "ceiling",
