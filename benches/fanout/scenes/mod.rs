@@ -6,7 +6,7 @@ mod hub;
 mod idle;
 mod memory;
 mod pairs;
-mod stopped;
+mod slow;
 
 use crate::Asked;
 use crate::report::Findings;
@@ -67,9 +67,9 @@ pub const ALL: &[Scene] = &[
         run: hub::run,
     },
     Scene {
-        name: "stopped",
-        what: "1,000 subscribers, 10 of them stopped in every other phase: what the others notice",
-        run: stopped::run,
+        name: "slow",
+        what: "1,000 subscribers, in every other phase 10 stopped, 10 at 2 KB/s, 10 pausing 5 s: what the others notice",
+        run: slow::run,
     },
     Scene {
         name: "balance",
