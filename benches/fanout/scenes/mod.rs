@@ -6,6 +6,7 @@ mod hub;
 mod idle;
 mod memory;
 mod pairs;
+mod sample;
 mod slow;
 
 use crate::Asked;
@@ -70,6 +71,11 @@ pub const ALL: &[Scene] = &[
         name: "slow",
         what: "1,000 subscribers, in every other phase 10 stopped, 10 at 2 KB/s, 10 pausing 5 s: what the others notice",
         run: slow::run,
+    },
+    Scene {
+        name: "sample",
+        what: "10,000 subscribers: sample 100 ms of 1,000/s beside a plain 10/s, and 100 different samples beside one",
+        run: sample::run,
     },
     Scene {
         name: "balance",
