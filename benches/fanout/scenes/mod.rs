@@ -1,5 +1,6 @@
 //! The scenarios. Each starts what it needs and stops it again.
 mod ceiling;
+mod conflate;
 mod connects;
 mod generator;
 mod hub;
@@ -76,6 +77,11 @@ pub const ALL: &[Scene] = &[
         name: "sample",
         what: "10,000 subscribers: sample 100 ms of 1,000/s beside a plain 10/s, and 100 different samples beside one",
         run: sample::run,
+    },
+    Scene {
+        name: "conflate",
+        what: "1,000 who conflate and read a tenth: CPU per publication by keys changed and by lag",
+        run: conflate::run,
     },
     Scene {
         name: "balance",
