@@ -9,6 +9,7 @@ mod memory;
 mod pairs;
 mod sample;
 mod slow;
+mod stalled;
 
 use crate::Asked;
 use crate::report::Findings;
@@ -82,6 +83,11 @@ pub const ALL: &[Scene] = &[
         name: "conflate",
         what: "1,000 who conflate and read a tenth: CPU per publication by keys changed and by lag",
         run: conflate::run,
+    },
+    Scene {
+        name: "stalled-memory",
+        what: "10,000 who have stopped reading, 2,000/s for --stall: memory of each, by policy",
+        run: stalled::run,
     },
     Scene {
         name: "balance",
