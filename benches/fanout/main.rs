@@ -11,6 +11,7 @@ mod child;
 mod phase;
 mod report;
 mod scenes;
+mod sockets;
 mod turns;
 
 use child::Pin;

@@ -8,6 +8,7 @@ mod idle;
 mod memory;
 mod pairs;
 mod sample;
+mod send_queue;
 mod slow;
 mod stalled;
 
@@ -88,6 +89,11 @@ pub const ALL: &[Scene] = &[
         name: "stalled-memory",
         what: "10,000 who have stopped reading, 2,000/s for --stall: memory of each, by policy",
         run: stalled::run,
+    },
+    Scene {
+        name: "send-queue",
+        what: "what the kernel holds for one that stopped, freshness and throughput, by send buffer and unsent bytes",
+        run: send_queue::run,
     },
     Scene {
         name: "balance",
