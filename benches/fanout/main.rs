@@ -12,6 +12,7 @@ mod phase;
 mod report;
 mod scenes;
 mod sockets;
+mod talk;
 mod turns;
 
 use child::Pin;

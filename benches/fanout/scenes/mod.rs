@@ -1,4 +1,5 @@
 //! The scenarios. Each starts what it needs and stops it again.
+mod answers;
 mod ceiling;
 mod conflate;
 mod connects;
@@ -94,6 +95,11 @@ pub const ALL: &[Scene] = &[
         name: "send-queue",
         what: "what the kernel holds for one that stopped, freshness and throughput, by send buffer and unsent bytes",
         run: send_queue::run,
+    },
+    Scene {
+        name: "answers",
+        what: "ping, ledger and publish on a connection whose data lane is full, beside an idle one",
+        run: answers::run,
     },
     Scene {
         name: "balance",
