@@ -7,6 +7,7 @@ use crate::child::{Measured, Server};
 use crate::phase::{self, Audience, Source};
 use crate::report::{Findings, Reach};
 use pubsub_load::floor::TOPIC;
+use pubsub_load::http;
 use pubsub_load::measure::{self, Sample};
 use pubsub_load::publisher::{Acks, Plan};
 use pubsub_load::swarm::{Pace, Subscription};
@@ -27,12 +28,17 @@ const FILE: &str = "retain = \"1MiB\"\n";
 /// What a connect has begun is over by then.
 const REST: Duration = Duration::from_secs(3);
 
+/// Time for an admin to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const REACH: Reach = Reach::Most(100.0);
 
 /// What has grown while they stood still.
 struct Grown {
     before: Sample,
     after: Sample,
+    /// After `/status` was asked, for which all that are behind are looked at.
+    looked_at: Sample,
     closed: u64,
     /// What the kernel holds for the connections, bytes.
     kernel: u64,
@@ -40,16 +46,11 @@ struct Grown {
 
 impl Grown {
     fn bytes(&self) -> f64 {
-        self.after.pss_bytes() as f64 - self.before.pss_bytes() as f64
+        self.until(&self.after)
     }
 
-    /// Of each process: what it is, and how much more it has.
-    fn by_role(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.after.processes.iter().map(|process| {
-            let before = self.before.processes.iter().find(|p| p.pid == process.pid);
-            let grown = process.pss_bytes as f64 - before.map_or(0.0, |p| p.pss_bytes as f64);
-            (process.role.as_str(), grown)
-        })
+    fn until(&self, later: &Sample) -> f64 {
+        later.pss_bytes() as f64 - self.before.pss_bytes() as f64
     }
 }
 
@@ -60,18 +61,21 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
         let many = grown(asked, policy, STALLED)?;
         let one = grown(asked, policy, 1)?;
         let per = |many: f64, one: f64| (many - one) / (STALLED - 1) as f64;
-        let roles: Vec<String> = many
-            .by_role()
-            .zip(one.by_role())
-            .filter(|((role, _), _)| role.starts_with("role"))
-            .map(|((role, many), (_, one))| format!("{role} {:.0}", per(many, one)))
-            .collect();
-        findings.judge(
-            format!("{policy}: bytes per stalled subscriber"),
-            per(many.bytes(), one.bytes()),
-            REACH,
-            &roles.join(", "),
-        );
+        for (when, many, one) in [
+            ("", many.bytes(), one.bytes()),
+            (
+                ", once looked at",
+                many.until(&many.looked_at),
+                one.until(&one.looked_at),
+            ),
+        ] {
+            findings.judge(
+                format!("{policy}: bytes per stalled subscriber{when}"),
+                per(many, one),
+                REACH,
+                "",
+            );
+        }
         findings.say(
             format!("{policy}: grown with {STALLED}, with one; closed"),
             format!(
@@ -113,12 +117,15 @@ fn grown(asked: &Asked, policy: &str, subscribers: usize) -> Result<Grown, Strin
     let source = Source::sessions(&server, 1, plan)?;
     audience.run_for(asked.stall)?;
     let (after, kernel_after) = (tree()?, kernel());
+    http::get(server.admin(), "/status", PATIENCE).map_err(|error| error.to_string())?;
+    let looked_at = tree()?;
     source.finish(&mut audience)?;
     let closed = audience.swarm.counters().closed_total();
     audience.leave()?;
     Ok(Grown {
         before,
         after,
+        looked_at,
         closed,
         kernel: kernel_after.saturating_sub(kernel_before),
     })
