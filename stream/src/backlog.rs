@@ -26,6 +26,8 @@ pub(crate) struct Window {
     pub(crate) conflates: bool,
     /// How many publications of its own stand in it.
     pub(crate) own: u64,
+    /// The position at its end.
+    pub(crate) position: i64,
 }
 
 /// One part.

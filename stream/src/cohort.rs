@@ -125,6 +125,8 @@ pub(crate) struct Cohort {
     pub(crate) trips: Option<Box<Trips>>,
     messages: Largest,
     bytes: Largest,
+    /// Something new is in the ring of which nothing has followed yet.
+    pub(crate) pushed: bool,
     /// The deadline that stands in the engine's heap.
     pub(crate) armed_ns: u64,
     counted: u64,
@@ -146,6 +148,7 @@ impl Cohort {
             trips: None,
             messages: Largest::default(),
             bytes: Largest::default(),
+            pushed: false,
             armed_ns: u64::MAX,
             counted: 0,
         }

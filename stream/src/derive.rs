@@ -44,7 +44,8 @@ impl Engine {
                 seat: Seat::default(),
                 source: 0,
             };
-            self.push(now, plain, new, entry.topic, entry.key);
+            self.push(plain, new, entry.topic, entry.key);
+            self.after_push(now, plain);
         } else {
             cohort.ring.skip(entry.offset);
         }
@@ -68,6 +69,7 @@ impl Engine {
                 let filtered = operator.filtered - before;
                 self.stats.filtered += filtered * cohort.members.len() as u64;
                 self.release(now, *index, &mut released);
+                self.after_release(now, *index);
                 self.arm_cohort(*index);
             }
             self.released = released;
@@ -82,14 +84,13 @@ impl Engine {
             let is_batched = |c: &mut Cohort| c.acting.batch.is_some();
             match self.views.find_cohort(index).map(is_batched) {
                 Some(true) => self.batch(now, index, one),
-                Some(false) => self.push_alone(now, index, &one),
+                Some(false) => self.push_alone(index, &one),
                 None => {}
             }
         }
-        self.count_bytes(index);
     }
 
-    fn push_alone(&mut self, now: Now, index: u32, one: &Released) {
+    fn push_alone(&mut self, index: u32, one: &Released) {
         let frame = self.encode_released(index, one);
         let new = NewEntry {
             offset: one.position(),
@@ -99,7 +100,7 @@ impl Engine {
             seat: Seat::default(),
             source: one.source,
         };
-        self.push_released(now, index, new, &one.publication);
+        self.push_released(index, new, &one.publication);
     }
 
     /// Puts an item into the open batch of a cohort, and closes that when it is due.
@@ -112,12 +113,12 @@ impl Engine {
             .open_batch(index)
             .is_some_and(|o| o.is_full_for(&text, item.len()))
         {
-            self.close_batch(now, index);
+            self.close_batch(index);
         }
         if let Some(open) = self.open_batch(index)
             && open.push(now, &text, one, &item)
         {
-            self.close_batch(now, index);
+            self.close_batch(index);
         }
         self.item = item;
     }
@@ -132,7 +133,7 @@ impl Engine {
     }
 
     /// What is in the open batch of a cohort goes into its ring.
-    fn close_batch(&mut self, now: Now, index: u32) {
+    fn close_batch(&mut self, index: u32) {
         if self.open_batch(index).is_none() {
             return;
         }
@@ -141,11 +142,11 @@ impl Engine {
         let closed = self.open_batch(index).map(|o| o.close(&text, &mut frames));
         self.frames = frames;
         for (released, entry) in closed.into_iter().flatten() {
-            self.push_released(now, index, entry, &released.publication);
+            self.push_released(index, entry, &released.publication);
         }
     }
 
-    fn push_released(&mut self, now: Now, index: u32, entry: NewEntry, publication: &Publication) {
+    fn push_released(&mut self, index: u32, entry: NewEntry, publication: &Publication) {
         let Some(cohort) = self.views.find_cohort(index) else {
             return;
         };
@@ -153,19 +154,39 @@ impl Engine {
             operator.released += 1;
         }
         if cohort.ring.is_wanted() {
-            self.push(now, index, entry, publication.topic(), publication.key());
+            self.push(index, entry, publication.topic(), publication.key());
         } else {
             cohort.ring.skip(entry.offset);
         }
     }
 
-    /// An entry goes into a ring.
-    fn push(&mut self, now: Now, index: u32, entry: NewEntry, topic: &str, key: Option<&str>) {
+    /// An entry goes into a ring; what follows from it is [`Engine::after_push`]'s, when all that come together are in.
+    fn push(&mut self, index: u32, entry: NewEntry, topic: &str, key: Option<&str>) {
         let cohort = self.views.cohort_mut(index);
         if let Some(compact) = &mut cohort.compact {
             compact.insert(cohort.ring.head(), topic, key, &entry);
         }
         cohort.ring.push(entry);
+        cohort.pushed = true;
+    }
+
+    /// What an operator let pass is in its ring, and what it holds has changed.
+    fn after_release(&mut self, now: Now, index: u32) {
+        let Some(cohort) = self.views.find_cohort(index) else {
+            return;
+        };
+        if std::mem::take(&mut cohort.pushed) {
+            self.after_push(now, index);
+        } else {
+            self.count_bytes(index);
+        }
+    }
+
+    /// A ring has got something new.
+    fn after_push(&mut self, now: Now, index: u32) {
+        let Some(cohort) = self.views.find_cohort(index) else {
+            return;
+        };
         if cohort.trips.is_some() {
             // Before the ring lets go of what they stand at.
             self.trip(now, index);
@@ -300,8 +321,8 @@ impl Engine {
         {
             operator.flush_rate(&mut released);
             self.release(now, index, &mut released);
-            self.close_batch(now, index);
-            self.count_bytes(index);
+            self.close_batch(index);
+            self.after_release(now, index);
         }
         self.released = released;
     }
@@ -331,9 +352,9 @@ impl Engine {
             self.release(now, index, &mut released);
             self.released = released;
             if self.open_batch(index).is_some_and(|o| o.is_due(now)) {
-                self.close_batch(now, index);
-                self.count_bytes(index);
+                self.close_batch(index);
             }
+            self.after_release(now, index);
             self.arm_cohort(index);
         }
     }

@@ -51,6 +51,9 @@ impl Engine {
     /// Everything that is pending, also what its rate and batch hold, is delivered first.
     fn drain(&mut self, now: Now, index: u32, id: Option<Id>) {
         let key = self.key(index);
+        if self.subscriptions[index as usize].hold == Hold::Parked {
+            self.settle(now, index);
+        }
         if self.subscriptions[index as usize].joined.is_some() && self.may_depart(index) {
             let cohort = self.subscriptions[index as usize].cohort;
             let acting = self.views.cohort(cohort).acting;

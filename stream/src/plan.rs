@@ -11,6 +11,7 @@ use std::rc::Rc;
 use pubsub_wire::encode;
 use pubsub_wire::value::{Lag, Mode, Overflow};
 
+use crate::cohort::SubKey;
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::ring::{Hold, Ring};
@@ -136,8 +137,8 @@ impl Engine {
             });
             self.plan.items.push(Item::of(What::Rest, NONE));
         }
-        self.plan_control(now, index);
-        if !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
+        let through = self.plan_control(now, index);
+        if through && !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
             self.plan_data(now, index);
             if self.plan.pieces.is_empty() {
                 self.rotate(now, index, self.plan.touched);
@@ -150,7 +151,8 @@ impl Engine {
         &self.plan.pieces
     }
 
-    fn plan_control(&mut self, now: Now, index: u32) {
+    /// Whether nothing of the lane is left out.
+    fn plan_control(&mut self, now: Now, index: u32) -> bool {
         for at in 0..self.sessions[index as usize]
             .control
             .len()
@@ -164,6 +166,10 @@ impl Engine {
                     let (id, subscription) = (id.clone(), *subscription);
                     self.compose_ledger(now, id.as_ref(), subscription)
                 }
+                Control::Unsubscribed { subscription, .. } if self.is_under_way(*subscription) => {
+                    // What falls into a hole is told, once the frame before it is whole.
+                    return false;
+                }
                 Control::Unsubscribed { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
                     self.compose_unsubscribed(now, id.as_ref(), subscription)
@@ -171,6 +177,12 @@ impl Engine {
             };
             self.plan.add(frame, What::Control, NONE);
         }
+        true
+    }
+
+    fn is_under_way(&self, key: SubKey) -> bool {
+        self.subscription_index(key)
+            .is_some_and(|i| self.subscriptions[i as usize].under_way > 0)
     }
 
     fn plan_data(&mut self, now: Now, session: u32) {
@@ -216,6 +228,10 @@ impl Engine {
     /// Gaps and the present mode, which stand before what follows.
     fn plan_notices(&mut self, now: Now, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
+        if subscription.under_way > 0 && subscription.is_at_hole() {
+            // What fell into the hole is told first, once the frame before it is whole.
+            return;
+        }
         // What conflation left out before a gap is explained by the mode in which it did.
         let mode_first =
             subscription.overflow == Overflow::Conflate && subscription.mode == Mode::Behind;
@@ -276,8 +292,9 @@ impl Engine {
     /// The end of a subscription that is being drained and has nothing left to receive. Its ledger is taken where it is
     /// written: nothing of it may be planned and not yet written.
     pub(crate) fn plan_drained(&mut self, now: Now, index: u32) {
-        let drains = self.subscriptions[index as usize].draining().is_some();
-        if !drains
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.draining().is_none()
+            || subscription.under_way > 0
             || self.plan.room() == 0
             || self
                 .plan

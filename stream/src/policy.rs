@@ -26,6 +26,10 @@ impl Engine {
             record.blocked_ns = now.mono_ns;
             self.arm(session, now.mono_ns + self.config.write_stall_ns);
         }
+        // One that waits for nothing but the rest of its frame is bounded like the others.
+        if let Some(index) = self.writing(session) {
+            self.make_ready(index);
+        }
         let mut next = self.sessions[session as usize].ready_first;
         while next != NONE {
             let index = next;
@@ -36,6 +40,16 @@ impl Engine {
             }
         }
         self.mind_memory();
+    }
+
+    /// The subscription whose messages are in the frame under way.
+    fn writing(&self, session: u32) -> Option<u32> {
+        let partial = self.sessions[session as usize].partial.as_ref()?;
+        let Rest::Message { subscription, .. } = partial.rest else {
+            return None;
+        };
+        let index = self.subscription_index(subscription)?;
+        (!self.subscriptions[index as usize].leaving).then_some(index)
     }
 
     /// A subscription's socket refused, or its credit is used up: the fan-out passes it by, and its bound acts. It may cost the
@@ -211,6 +225,17 @@ impl Engine {
 
     /// Settles what a subscription has lost up to now, whether it is behind, and what acts on its messages.
     pub(crate) fn settle(&mut self, now: Now, index: u32) {
+        let place = |s: &Subscription| (s.cohort, s.hole().is_some());
+        let before = place(&self.subscriptions[index as usize]);
+        self.settle_losses(now, index);
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.hold == Hold::Parked && place(subscription) != before {
+            // What tripped, or stands in another ring, is to be looked at another time.
+            self.set_trips(now, index);
+        }
+    }
+
+    fn settle_losses(&mut self, now: Now, index: u32) {
         if self.subscriptions[index as usize].stage != Stage::Ring {
             self.put_back(index);
             return;
@@ -227,11 +252,14 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        subscription.pass_strangers(&self.views.stand(subscription.cohort));
+        self.pass_strangers(index);
+        let subscription = &self.subscriptions[index as usize];
         let parked = subscription.hold == Hold::Parked;
         let mut spills = self.lose_to_memory(index);
+        // What is pending before its ring is through before anything of that is told.
+        let before = self.subscriptions[index as usize].backlog();
         match self.subscriptions[index as usize].overflow {
-            Overflow::Conflate => self.pass_superseded(index),
+            Overflow::Conflate if before.is_none() => self.pass_superseded(index),
             Overflow::DropOldest | Overflow::DropNewest if parked => {
                 self.expire(now, index);
                 if self.subscriptions[index as usize].overflow == Overflow::DropOldest {
@@ -248,11 +276,13 @@ impl Engine {
         place(subscription, self.views.cohort_mut(subscription.cohort));
         let cohort = subscription.cohort;
         self.trim(cohort);
+        self.subscriptions[index as usize].check(&self.views);
         if spills {
             self.spill(now, index);
         } else {
             self.relocate(index);
         }
+        self.subscriptions[index as usize].check(&self.views);
     }
 
     /// Past the high watermark a parked subscription is behind; at its bound whenever it switched last.
@@ -262,7 +292,8 @@ impl Engine {
             .oldest_ns(index)
             .map_or(0, |at| now.mono_ns.saturating_sub(at));
         let subscription = &mut self.subscriptions[index as usize];
-        if subscription.mode != Mode::Live {
+        let waits = subscription.lag_messages(&self.views) > u64::from(subscription.under_way);
+        if subscription.mode != Mode::Live || !waits {
             return;
         }
         let parked = subscription.hold == Hold::Parked;
@@ -399,6 +430,7 @@ impl Engine {
         let reach = subscription.reach(&self.views, under_way);
         let alone = subscription.under_way == 0 && subscription.backlog().is_none();
         let (cursor, since) = (subscription.cursor, subscription.since());
+        let last = subscription.last;
         let ring = &mut self.views.cohort_mut(subscription.cohort).ring;
         let (mut messages, mut bytes) = (0, 0);
         let full = |e: &crate::ring::Entry| {
@@ -412,10 +444,12 @@ impl Engine {
         let mut full = full;
         let from = ring.range(cursor, ring.head()).find(|(_, e)| full(e));
         let from = from.map_or(ring.head(), |(at, _)| at);
+        let position = ring.position_before(from).unwrap_or(last);
         ring.pin(cursor, from);
         subscription.extra().hole = Some(Hole {
             from,
             pinned: cursor,
+            position,
         });
     }
 
@@ -445,6 +479,10 @@ impl Engine {
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
     fn pass_superseded(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
+        if subscription.backlog().is_some() {
+            // What is before it is accounted for first.
+            return;
+        }
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
         if subscription.cursor < horizon {
@@ -479,6 +517,8 @@ impl Engine {
         match subscription.overflow {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
+            // What is before it is accounted for first.
+            _ if subscription.backlog().is_some() => false,
             _ => {
                 let lost = subscription.lose(&stand, to, GapReason::Memory);
                 self.stats.lost_memory += lost;

@@ -5,7 +5,7 @@
 //! position and no count is lost.
 
 use pubsub_wire::command::{FieldError, Patch, Reconfigure};
-use pubsub_wire::value::{Batch, Bound, Overflow, Rate, RateMode, Settings};
+use pubsub_wire::value::{Batch, Bound, Mode, Overflow, Rate, RateMode, Settings};
 use pubsub_wire::{CommandError, ErrorCode, Id, encode};
 
 use crate::command::refusal;
@@ -129,8 +129,11 @@ impl Engine {
             return;
         }
         let head = self.views.cohort(subscription.cohort).ring.head();
-        let waits = subscription.stage == Stage::Ring && subscription.cursor < head;
-        if (waits && before == Overflow::Conflate) || subscription.hole().is_some() {
+        let waits = subscription.stage == Stage::Ring
+            && subscription.mode != Mode::Replay
+            && subscription.cursor < head;
+        let conflates = before == Overflow::Conflate || overflow == Overflow::Conflate;
+        if (waits && conflates) || subscription.hole().is_some() {
             // What is pending goes out by the policy under which it waited.
             let cohort = subscription.cohort;
             let acting = self.views.cohort(cohort).acting;

@@ -56,13 +56,12 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
+        let resolved = counts.published - counts.pending - subscription.falling();
         self.leave_window(index);
         self.leave_held(index);
-        let waiting = self.subscriptions[index as usize].backlog_messages();
         let subscription = &self.subscriptions[index as usize];
-        let resolved = counts.published - counts.pending;
-        let falling = subscription.falling();
-        let published = resolved + waiting + falling + subscription.in_flight();
+        let waiting = subscription.backlog_messages() + subscription.falling();
+        let published = resolved + waiting + subscription.in_flight();
         self.leave_cohort(index);
         published
     }
@@ -80,17 +79,22 @@ impl Engine {
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
             own: 0,
+            position: stand.cohort.ring.position(),
         };
-        let own = subscription.census(&stand, window.cursor, window.until).own;
-        let window = Window { own, ..window };
+        let window = Window {
+            own: subscription.census(&stand, window.cursor, window.until).own,
+            position: hole.map_or(window.position, |h| h.position),
+            ..window
+        };
         subscription.cursor = head;
         if window.cursor < window.until {
             self.push_window(index, window);
         }
         let Some(hole) = hole else { return };
         let mut from = hole.from;
+        let mut position = Some(hole.position);
         while from < head {
-            from = self.leave_hole(index, &window, from, head);
+            (from, position) = self.leave_hole(index, &window, (from, position), head);
         }
         let extra = self.subscriptions[index as usize].extra();
         extra.hole = None;
@@ -98,45 +102,50 @@ impl Engine {
         ring.unpin(hole.pinned, hole.from);
     }
 
-    /// What fell into a hole from `from` on, up to a mark that stands in it, becomes a gap, and the mark a window of its own. Returns
-    /// how far that goes.
-    fn leave_hole(&mut self, index: u32, window: &Window, from: u64, head: u64) -> u64 {
+    /// What fell into a hole from `begin` on, an ordinal and the position before it, up to a mark that stands in it, becomes a gap,
+    /// and the mark a window of its own. Returns how far that goes.
+    fn leave_hole(
+        &mut self,
+        index: u32,
+        window: &Window,
+        begin: (u64, Option<i64>),
+        head: u64,
+    ) -> (u64, Option<i64>) {
         let stand = self.views.stand(window.cohort);
-        let ring = &stand.cohort.ring;
-        let mark = ring.break_from(from).cloned();
+        let (from, before) = begin;
+        let mark = stand.cohort.ring.break_from(from).cloned();
         let end = mark.as_ref().map_or(head, |m| m.ordinal);
-        let subscription = &self.subscriptions[index as usize];
-        let count = subscription.census(&stand, from, end).own;
+        let to = mark
+            .as_ref()
+            .map_or(stand.cohort.ring.position(), |m| m.before);
+        let count = self.subscriptions[index as usize]
+            .census(&stand, from, end)
+            .own;
+        let ranged = !stand.cohort.is_rated();
+        let gap = PendingGap {
+            reason: GapReason::DropNewest,
+            from: before.filter(|_| ranged).map(|p| p + 1),
+            to: ranged.then_some(to),
+            count: Some(count),
+            epoch: Rc::clone(stand.epoch_at(end)),
+            offset: to,
+        };
         if count > 0 {
-            let to = mark
-                .as_ref()
-                .map_or_else(|| stand.position_before(end), |m| Some(m.before));
-            let to = to.unwrap_or_default();
-            let ranged = !stand.cohort.is_rated();
-            let gap = PendingGap {
-                reason: GapReason::DropNewest,
-                from: ranged.then(|| stand.position_before(from).unwrap_or_default() + 1),
-                to: ranged.then_some(to),
-                count: Some(count),
-                epoch: Rc::clone(stand.epoch_at(end)),
-                offset: to,
-            };
-            self.subscriptions[index as usize]
-                .extra()
-                .backlog
-                .push(Part::Gap(gap));
+            let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+            backlog.push(Part::Gap(gap));
         }
-        if mark.is_none() {
-            return head;
-        }
+        let Some(mark) = mark else {
+            return (head, None);
+        };
         let only_mark = Window {
             cursor: end,
             until: end + 1,
             own: 0,
+            position: mark.after,
             ..*window
         };
         self.push_window(index, only_mark);
-        end + 1
+        (end + 1, Some(mark.after))
     }
 
     fn push_window(&mut self, index: u32, window: Window) {
@@ -168,10 +177,25 @@ impl Engine {
         }
     }
 
+    /// Passes over what stands at its cursor and is older than its start. Its cursor must be lifted.
+    pub(crate) fn pass_strangers(&mut self, index: u32) {
+        let subscription = &mut self.subscriptions[index as usize];
+        if subscription.since() == 0 {
+            return;
+        }
+        let stand = self.views.stand(subscription.cohort);
+        subscription.pass_strangers(&stand);
+        if subscription.settle_start(&stand) {
+            let cohort = self.views.cohort_mut(subscription.cohort);
+            cohort.ring.remove_teller();
+        }
+    }
+
     /// Is no member of its cohort any more. Its cursor must be lifted.
     pub(crate) fn leave_cohort(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         debug_assert!(subscription.held.is_none());
+        let tells = subscription.since() > 0;
         subscription.joined = None;
         let (cohort, member) = (subscription.cohort, subscription.member);
         let overflow = subscription.overflow;
@@ -186,6 +210,9 @@ impl Engine {
         });
         if overflow == Overflow::Conflate {
             record.remove_conflater();
+        }
+        if tells {
+            record.ring.remove_teller();
         }
         self.trim(cohort);
         self.forget_if_empty(cohort);
@@ -215,6 +242,9 @@ impl Engine {
             })
         });
         subscription.start = gauge.wrapping_sub(published);
+        if subscription.since() > 0 {
+            record.ring.add_teller();
+        }
         place(subscription, record);
     }
 

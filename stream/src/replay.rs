@@ -68,7 +68,9 @@ impl Engine {
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
-        let published = counts.published - (counts.pending - subscription.in_flight());
+        // What waits is read again, and so is what fell into a hole that was not told yet.
+        let again = counts.pending - subscription.in_flight() + subscription.falling();
+        let published = counts.published - again;
         self.drop_backlog(index);
         self.leave_cohort(index);
         let plain = self

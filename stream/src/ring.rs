@@ -150,6 +150,10 @@ pub(crate) struct Ring {
     pinned_bytes: u64,
     /// What was before this ordinal was taken because memory was short; the position there.
     taken: (u64, i64),
+    /// Sources of the entries that have left the ring last, while somebody has to tell them apart.
+    origins: VecDeque<u64>,
+    /// How many do.
+    tellers: u32,
 }
 
 impl Ring {
@@ -166,6 +170,8 @@ impl Ring {
             pinned: BTreeMap::new(),
             pinned_bytes: 0,
             taken: (0, position),
+            origins: VecDeque::new(),
+            tellers: 0,
         }
     }
 
@@ -483,12 +489,36 @@ impl Ring {
         self.base_bytes = entry.end_bytes;
         self.overtaken += entry.holds.live + entry.holds.parked;
         self.base_position = entry.offset;
+        if self.tellers > 0 {
+            self.origins.push_back(entry.source);
+        }
         if entry.pins > 0 {
             self.pinned_bytes += u64::from(entry.bytes);
             self.pinned.insert(self.first, entry);
         }
         self.first += 1;
         true
+    }
+
+    /// Somebody has to tell the sources of entries apart from now on, also of those that leave.
+    pub(crate) fn add_teller(&mut self) {
+        self.tellers += 1;
+    }
+
+    pub(crate) fn remove_teller(&mut self) {
+        self.tellers -= 1;
+        if self.tellers == 0 {
+            self.origins = VecDeque::new();
+        }
+    }
+
+    /// Where in the source the publication at `ordinal` is; nothing, if there is none.
+    pub(crate) fn source(&self, ordinal: u64) -> Option<u64> {
+        let left = (self.first.checked_sub(ordinal)).filter(|n| *n > 0);
+        let origin = left.and_then(|n| self.origins.len().checked_sub(n as usize));
+        let origin = origin.map(|at| self.origins[at]);
+        let source = self.get(ordinal).map(|e| e.source).or(origin)?;
+        (source != u64::MAX).then_some(source)
     }
 
     /// Takes the oldest entry out of the ring because memory is short.

@@ -51,6 +51,7 @@ impl Engine {
         self.relocate(index);
         let cohort = self.subscriptions[index as usize].cohort;
         self.trim(cohort);
+        self.subscriptions[index as usize].check(&self.views);
         let may_switch = self.may_switch(now, index);
         let subscription = &self.subscriptions[index as usize];
         let stand = self.views.stand(subscription.cohort);
@@ -62,7 +63,7 @@ impl Engine {
             // Parking may have found a loss, which is told without credit.
             self.tell_if_starved(now, index);
         } else if subscription.stage == Stage::Ring {
-            self.arm_switch(index);
+            self.arm_switch(now, index);
             self.set_active(index);
         }
     }
@@ -92,7 +93,7 @@ impl Engine {
             return;
         }
         lift(subscription, self.views.cohort_mut(subscription.cohort));
-        subscription.pass_strangers(&self.views.stand(subscription.cohort));
+        self.pass_strangers(index);
         self.close_hole(index);
         let subscription = &mut self.subscriptions[index as usize];
         place(subscription, self.views.cohort_mut(subscription.cohort));
@@ -133,12 +134,12 @@ impl Engine {
     }
 
     /// One that has caught up is live again when its mode may switch.
-    fn arm_switch(&mut self, index: u32) {
+    fn arm_switch(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.mode == Mode::Behind {
-            let at = subscription
-                .switched_ns
-                .saturating_add(self.config.mode_hold_ns);
+        let at = subscription
+            .switched_ns
+            .saturating_add(self.config.mode_hold_ns);
+        if subscription.mode == Mode::Behind && at > now.mono_ns {
             self.arm(subscription.session, at);
         }
     }

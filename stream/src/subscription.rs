@@ -101,6 +101,8 @@ pub(crate) struct Draining {
 pub(crate) struct Hole {
     pub(crate) from: u64,
     pub(crate) pinned: u64,
+    /// The position before `from`.
+    pub(crate) position: i64,
 }
 
 /// How a subscription joined a cohort that has an operator.
@@ -194,6 +196,9 @@ pub(crate) struct Subscription {
     pub(crate) joined: Option<Box<Joined>>,
     pub(crate) lost: Option<Box<Lost>>,
     pub(crate) extra: Option<Box<Extra>>,
+    /// How many frames have begun, message by message: what the differences are held against in debug builds.
+    #[cfg(debug_assertions)]
+    pub(crate) begun: u64,
 }
 
 impl Subscription {
@@ -233,6 +238,8 @@ impl Subscription {
             joined: None,
             lost: None,
             extra: None,
+            #[cfg(debug_assertions)]
+            begun: 0,
         }
     }
 
@@ -261,6 +268,11 @@ impl Subscription {
 
     pub(crate) fn hole(&self) -> Option<Hole> {
         self.extra.as_ref()?.hole
+    }
+
+    /// Nothing is left to hand over before its hole.
+    pub(crate) fn is_at_hole(&self) -> bool {
+        self.backlog().is_none() && self.hole().is_some_and(|h| self.cursor >= h.from)
     }
 
     pub(crate) fn draining(&self) -> Option<&Draining> {
@@ -385,6 +397,10 @@ impl Subscription {
     /// A frame with `messages` of the present epoch has begun.
     pub(crate) fn begin_frame(&mut self, messages: u32) {
         (self.under_way, self.former) = (messages, false);
+        #[cfg(debug_assertions)]
+        {
+            self.begun += u64::from(messages);
+        }
         if self.credit != UNLIMITED {
             self.credit = self.credit.saturating_sub(u64::from(messages));
         }

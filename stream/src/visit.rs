@@ -39,11 +39,12 @@ impl Engine {
             }
         }
         self.visits.pass_next = !self.visits.pass_next;
-        if self.visits.pass_next {
-            self.next_of_pass(now).or_else(|| self.next_again())
-        } else {
-            self.next_again().or_else(|| self.next_of_pass(now))
-        }
+        let again = (!self.visits.pass_next).then(|| self.next_again());
+        // A pass may come to those that have no credit but something to tell.
+        again
+            .flatten()
+            .or_else(|| self.next_of_pass(now))
+            .or_else(|| self.next_again())
     }
 
     /// Whether a visit is waiting, so that a driver does not sleep.

@@ -113,8 +113,9 @@ impl Engine {
 
     /// Plans a message, or as many as go into one batch.
     fn plan_messages(&mut self, index: u32, walk: &mut Walk, first: Step) {
-        let subscription = &self.subscriptions[index as usize];
-        if !subscription.is_batched() && first.seat.of == 0 {
+        // What came before there was a batch stays as it was; in history every message comes in one.
+        let joins = self.subscriptions[index as usize].is_batched() && walk.mode == Mode::Replay;
+        if first.seat.of == 0 && !joins {
             (walk.place, walk.at) = (first.place, first.at + 1);
             walk.credit = spend(walk.credit, 1);
             let item = item_of(What::Messages, index, &first, 1);
@@ -221,6 +222,7 @@ impl Engine {
             since: subscription.since(),
             conflates,
             own: 0,
+            position: 0,
         };
         self.next_in_window(&window, at, conflates)
     }
@@ -231,12 +233,18 @@ impl Engine {
             return None;
         }
         let cohort = self.views.cohort(window.cohort);
-        if conflates {
-            return self.next_survivor(window, at);
-        }
-        if cohort.ring.available(at) > at {
+        let horizon = cohort.compact.as_ref().map_or(0, |c| c.horizon());
+        let is_gone = if conflates {
+            horizon > at
+        } else {
+            cohort.ring.available(at) > at
+        };
+        if is_gone {
             // What is gone is settled before anything behind it is handed over.
             return None;
+        }
+        if conflates {
+            return self.next_survivor(window, at);
         }
         let mut range = cohort.ring.range(at, window.until);
         let (at, entry) = range.find(|(_, e)| e.source >= window.since)?;

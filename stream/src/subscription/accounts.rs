@@ -140,39 +140,28 @@ impl Subscription {
             .map_or(0, |j| j.since)
     }
 
-    /// What stands in `from..to` of its ring: its own publications, and those older than its start. What memory took of the latter is
-    /// not known apart from what the rate left out; it is called older as far as that can be.
+    /// What stands in `from..to` of its ring: its own publications, and those older than its start.
     pub(crate) fn census(&self, stand: &Stand<'_>, from: u64, to: u64) -> Census {
         let ring = &stand.cohort.ring;
-        let Some(joined) = self.joined.as_ref().filter(|j| j.older > 0) else {
+        let since = self.since();
+        if since == 0 {
             return Census {
                 own: publications(ring, from, to),
                 strangers: 0,
             };
+        }
+        let mut census = Census {
+            own: 0,
+            strangers: 0,
         };
-        let is_older = |e: &Entry| e.source < joined.since;
-        let here = |from: u64, to: u64| ring.range(from, to).filter(|(_, e)| e.is_message());
-        let older = here(from, to).filter(|(_, e)| is_older(e)).count() as u64;
-        let own = here(from, to).count() as u64 - older;
-        let taken = publications(ring, from, to.min(ring.available(from)));
-        if taken == 0 {
-            return Census {
-                own,
-                strangers: older,
-            };
+        for source in (from..to).filter_map(|at| ring.source(at)) {
+            if source >= since {
+                census.own += 1;
+            } else {
+                census.strangers += 1;
+            }
         }
-        let to_come = here(from, ring.head()).filter(|(_, e)| is_older(e)).count() as u64;
-        let held = stand
-            .cohort
-            .operator
-            .as_ref()
-            .map_or(0, |o| o.held_before(joined.since));
-        let left = joined.older.saturating_sub(joined.passed + to_come + held);
-        let taken_older = taken.min(left);
-        Census {
-            own: own + taken - taken_older,
-            strangers: older + taken_older,
-        }
+        census
     }
 
     fn parts(&self) -> impl DoubleEndedIterator<Item = &Part> {
@@ -397,6 +386,20 @@ impl Subscription {
         }
     }
 
+    /// In debug builds: what was counted one by one is what the differences say.
+    pub(crate) fn check(&self, views: &Views) {
+        #[cfg(debug_assertions)]
+        if self.stage != Stage::Opening {
+            let ledger = self.ledger(views);
+            debug_assert_eq!(
+                ledger.delivered.wrapping_add(self.in_flight()),
+                self.begun,
+                "the accounts of {self:?}: {ledger:?}"
+            );
+        }
+        let _ = views;
+    }
+
     /// The ledger at this instant; loss is to be settled before.
     pub(crate) fn ledger(&self, views: &Views) -> Ledger {
         let counts = self.counts(views);
@@ -408,7 +411,7 @@ impl Subscription {
         let accounted = pending + falling + self.conflated + lost.total() + counts.filtered;
         Ledger {
             published: counts.published,
-            delivered: counts.published - accounted,
+            delivered: counts.published.wrapping_sub(accounted),
             filtered_by_rate: counts.filtered,
             conflated: self.conflated,
             dropped: Dropped {

@@ -68,25 +68,33 @@ impl Subscription {
             return;
         }
         let ring = &stand.cohort.ring;
-        if ring.available(self.cursor) > self.cursor {
-            // What memory took is told first.
-            return;
-        }
-        let mut own = ring.range(self.cursor, ring.head());
-        let to = own
-            .find(|(_, e)| e.source >= since)
-            .map_or(ring.head(), |(at, _)| at);
+        let is_older = |at: &u64| ring.source(*at).is_some_and(|source| source < since);
+        let older = (self.cursor..ring.head()).take_while(is_older);
+        let to = self.cursor + older.count() as u64;
         self.pass(stand, to);
-        let Some(joined) = &mut self.joined else {
-            return;
+    }
+
+    /// Whether nothing older than its start can come any more.
+    pub(crate) fn is_settled(&self, stand: &Stand<'_>) -> bool {
+        let Some(joined) = self.joined.as_ref().filter(|j| j.older > 0) else {
+            return false;
         };
         let operator = stand.cohort.operator.as_ref();
-        let is_over =
-            to == ring.head() || ring.range(to, ring.head()).all(|(_, e)| e.source >= since);
-        if is_over && operator.is_none_or(|o| o.is_through(since)) {
+        operator.is_none_or(|o| o.is_through(joined.since))
+            && self
+                .census(stand, self.cursor, stand.cohort.ring.head())
+                .strangers
+                == 0
+    }
+
+    /// Nothing older than its start can come: what of that did not pass it was left out by the rate. `true`: it was so only now.
+    pub(crate) fn settle_start(&mut self, stand: &Stand<'_>) -> bool {
+        let settled = self.is_settled(stand);
+        if let Some(joined) = self.joined.as_mut().filter(|_| settled) {
             joined.filtered += joined.older - joined.passed;
             (joined.older, joined.passed) = (0, 0);
         }
+        settled
     }
 
     /// Gives up the entries of the ring before `to`, which are lost for `reason`. Returns how many they were.
@@ -96,7 +104,9 @@ impl Subscription {
             let (end, mark) = next_loss(stand, self.cursor, to);
             let count = self.census(stand, self.cursor, end).own;
             self.pass(stand, end);
-            lost += self.tell_lost(stand, end, mark.as_ref(), count, reason);
+            let known = self.hole().filter(|h| h.from == end).map(|h| h.position);
+            let until = mark.as_ref().map(|m| m.before).or(known);
+            lost += self.tell_lost(stand, end, until, count, reason);
             if let Some(mark) = mark {
                 self.cross(&mark, 0);
                 self.announce_gap(stand.gap_of(&mark));
@@ -120,7 +130,9 @@ impl Subscription {
             let (end, mark) = next_loss(&stand, rest.cursor, to);
             let count = rest.own_before(ring, end);
             rest.move_to(ring, end);
-            lost += self.tell_lost(&stand, end, mark.as_ref(), count, reason);
+            let known = (end == window.until).then_some(window.position);
+            let until = mark.as_ref().map(|m| m.before).or(known);
+            lost += self.tell_lost(&stand, end, until, count, reason);
             if let Some(mark) = mark {
                 rest.move_to(ring, end + 1);
                 let left = self.rest_after(rest);
@@ -131,15 +143,16 @@ impl Subscription {
         lost
     }
 
+    /// Tells a loss of what stood before `end`; `until` is the position there, where it is known.
     fn tell_lost(
         &mut self,
         stand: &Stand<'_>,
         end: u64,
-        mark: Option<&Mark>,
+        until: Option<i64>,
         count: u64,
         reason: GapReason,
     ) -> u64 {
-        let until = mark.map_or_else(|| stand.position_before(end), |m| Some(m.before));
+        let until = until.or_else(|| stand.position_before(end));
         let until = until.unwrap_or(self.last);
         if count > 0 {
             let epoch = Rc::clone(stand.epoch_at(end));
@@ -244,6 +257,10 @@ impl Subscription {
             }
             Kind::Epoch => {
                 self.former = self.under_way > 0;
+                #[cfg(debug_assertions)]
+                {
+                    self.begun = 0;
+                }
                 self.conflated = 0;
                 self.lost = None;
                 if met == Met::Backlog {
@@ -254,8 +271,8 @@ impl Subscription {
                     **joined = super::Joined {
                         since: mark.seen + 1,
                         filtered: mark.filtered,
-                        older: 0,
-                        passed: 0,
+                        older: joined.older,
+                        passed: joined.older,
                     };
                 } else {
                     self.start = self.cursor;

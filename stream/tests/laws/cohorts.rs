@@ -11,6 +11,7 @@ use crate::subject::Subject;
 
 const ON_SOCKETS: Acts = Acts {
     socket: true,
+    parts: true,
     reconfigure: false,
     wait_us: 500_000,
 };
@@ -18,8 +19,10 @@ const KEEPS_UP: Acts = Acts {
     socket: false,
     ..ON_SOCKETS
 };
+/// Whoever begins to share a rate when it falls behind joins the phase of those who did before: none of that here.
 const GROUPED: Draw = Draw {
     overflows: &["drop_oldest", "drop_newest", "conflate"],
+    behind: false,
     ..ANY
 };
 

@@ -231,9 +231,12 @@ impl<M: Machine> World<M> {
 
     /// Lets the machine run until nothing moves.
     fn turn(&mut self) {
+        let mut visits = 0;
         for _ in 0..ROUNDS_MAX {
             let mut moved = self.machine.serve(self.now);
             while let Some(who) = self.machine.visit(self.now) {
+                visits += 1;
+                assert!(visits < ROUNDS_MAX, "visits come to nothing");
                 moved |= self.write(who);
             }
             while let Some((who, code)) = self.machine.closed() {

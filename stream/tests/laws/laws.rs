@@ -11,6 +11,7 @@ use crate::subject::Subject;
 
 pub const ALL_ACTS: Acts = Acts {
     socket: true,
+    parts: true,
     reconfigure: true,
     wait_us: 2_000_000,
 };

@@ -2,7 +2,7 @@
 //!
 //! `drive` steps virtual time and sockets; `script` draws what happens; `subject` is the engine and `model` a naive one in its
 //! place; `checker` holds the laws that need no prediction. `laws` runs them over the engine, `equal` compares engine and model frame
-//! by frame, `cohorts` compares subscribers with each other, `vectors` are the operators' exact times, `bad_settings` what is refused.
+//! by frame, `cohorts` compares subscribers with each other, `corners` are short scripts in which rules meet, `vectors` are the operators' exact times, `bad_settings` what is refused.
 //! `faults` shows that the checker finds what it is there to find.
 //!
 //! `PROPTEST_CASES=10000 cargo test -p pubsub-stream --test laws` looks further than the default of 256 cases a law.
@@ -14,6 +14,7 @@
 mod bad_settings;
 mod checker;
 mod cohorts;
+mod corners;
 mod drive;
 mod equal;
 mod faults;

@@ -356,6 +356,8 @@ pub fn publication() -> impl Strategy<Value = Pub> {
 #[derive(Debug, Clone, Copy)]
 pub struct Acts {
     pub socket: bool,
+    /// Sockets may take a part of a frame.
+    pub parts: bool,
     pub reconfigure: bool,
     /// The longest wait.
     pub wait_us: u64,
@@ -377,7 +379,9 @@ pub fn step(draw: Draw, acts: Acts) -> BoxedStrategy<Step> {
     if acts.socket {
         let bytes = prop_oneof![1_usize..80, 1_usize..1500];
         all.push((2, Just(Step::Refuse).boxed()));
-        all.push((2, bytes.prop_map(Step::Take).boxed()));
+        if acts.parts {
+            all.push((2, bytes.prop_map(Step::Take).boxed()));
+        }
         all.push((1, Just(Step::TakeAll).boxed()));
     }
     if draw.credit {

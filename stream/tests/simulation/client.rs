@@ -247,7 +247,13 @@ impl Subscribed {
         let count = gap["count"].as_u64().unwrap();
         if self.rated {
             // A rate that acted before may have left some of the range out.
-            assert!(self.between(logs, from - 1, to).len() as u64 >= count);
+            let most = self.between(logs, from - 1, to).len() as u64;
+            assert!(
+                most >= count,
+                "{}: {gap}, {most} at most {:#?}",
+                self.text,
+                self.heard
+            );
             *self.lost.entry(reason.to_owned()).or_default() += count;
             self.lost_until = i64::MAX;
             return;

@@ -27,7 +27,9 @@ pub fn ledger(facts: &Facts<'_>) -> Found {
             .iter()
             .chain(&["/delivered", "/filtered_by_rate", "/conflated"])
         {
-            if before.is_some_and(|b| count(b, path) > count(ledger, path)) {
+            // What fell into a hole that wasn't told yet can be read from the log after all.
+            let found = *path == "/dropped/drop_newest" && facts.ever_had(Overflow::Spill);
+            if !found && before.is_some_and(|b| count(b, path) > count(ledger, path)) {
                 return Err(format!("{path} has fallen: {ledger}"));
             }
         }

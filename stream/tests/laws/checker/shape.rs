@@ -190,10 +190,10 @@ pub fn modes(facts: &Facts<'_>) -> Found {
             || high(lag("bytes") + bytes, bound.bytes)
             || high(lag("age_ms") + 1, bound.age_ms);
         let low = low(lag("messages"), bound.messages) && low(lag("bytes"), bound.bytes);
-        // What was lost since it fell behind is no part of the lag any more.
+        // What was lost or skipped since it fell behind is no part of the lag any more.
         let loses = matches!(
             settings.overflow,
-            Overflow::DropOldest | Overflow::DropNewest
+            Overflow::DropOldest | Overflow::DropNewest | Overflow::Conflate
         );
         let right = if next == "live" {
             low || settings.overflow == Overflow::Spill

@@ -60,6 +60,10 @@ fn within(facts: &Facts<'_>, at: usize) -> Found {
         // With a larger bound it is live again, and skips no more.
         return Ok(());
     }
+    if settings.overflow == Overflow::DropNewest && facts.ever_had(Overflow::Conflate) {
+        // What waited by conflation is not lost to who arrives no more.
+        return Ok(());
+    }
     let waits = |i: &&usize| {
         facts.published[*i] < at && facts.delivered.contains_key(*i) && facts.whole_at(**i) > at
     };

@@ -168,7 +168,7 @@ impl Pipeline {
 
     /// What is held up gives, if it has to.
     pub fn give(&mut self, now: Now) {
-        if !(self.is_held_up() || self.parked) {
+        if self.flushed || !(self.is_held_up() || self.parked) {
             return;
         }
         self.look(now);

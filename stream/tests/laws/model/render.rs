@@ -57,8 +57,13 @@ pub fn answer(op: &str, id: &Value, text: &str, more: Value) -> String {
     answer.to_string()
 }
 
+/// Its words are the engine's where sockets are to refuse at the same place.
 pub fn error(id: &Value, code: &str, field: &str) -> String {
-    json!({"op": "error", "id": id, "code": code, "message": "no", "field": field}).to_string()
+    let message = match field {
+        "credit" => "this subscription has no credit setting: its demand is unlimited",
+        _ => "no",
+    };
+    json!({"op": "error", "id": id, "code": code, "message": message, "field": field}).to_string()
 }
 
 /// A text frame, unmasked and whole.

@@ -184,9 +184,7 @@ impl Session {
     pub fn lend(&mut self, now: Now) -> Vec<u8> {
         let leaves = matches!(self.control.front(), Some(Control::Unsubscribed(_)));
         if let Some(subscription) = &mut self.subscription {
-            if !(leaves && subscription.flushed) {
-                subscription.give(now);
-            }
+            subscription.give(now);
             if leaves && self.rest.is_none() {
                 subscription.flush_at_end(now);
             }
