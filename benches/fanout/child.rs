@@ -69,7 +69,14 @@ pub struct Server {
 impl Server {
     /// Starts one that publishes nothing by itself, and waits until it is ready.
     pub fn start(workers: u32, pin: Pin) -> Result<Self, String> {
+        Self::configured(workers, pin, "")
+    }
+
+    /// The same, with a configuration file of this text.
+    pub fn configured(workers: u32, pin: Pin, file: &str) -> Result<Self, String> {
         let dir = TempDir::new().map_err(|error| format!("a folder for the server: {error}"))?;
+        let config = dir.path().join("node.toml");
+        std::fs::write(&config, file).map_err(|error| error.to_string())?;
         let log =
             std::fs::File::create(dir.path().join("log")).map_err(|error| error.to_string())?;
         pin.for_child();
@@ -83,6 +90,8 @@ impl Server {
                 "none",
             ])
             .args(["--workers", &workers.to_string(), "--log-format", "text"])
+            .arg("--config")
+            .arg(config)
             .arg("--run-dir")
             .arg(dir.path().join("run"))
             .stdin(Stdio::null())
@@ -110,6 +119,11 @@ impl Server {
             admin,
             _dir: dir,
         })
+    }
+
+    /// The port its subscribers connect to.
+    pub fn port(&self) -> u16 {
+        self.listen.port()
     }
 
     /// Where `/status` is.

@@ -11,6 +11,9 @@ mod child;
 mod phase;
 mod report;
 mod scenes;
+mod sockets;
+mod talk;
+mod turns;
 
 use child::Pin;
 use report::Table;
@@ -27,6 +30,8 @@ pub struct Asked {
     pub pairs: usize,
     /// The window that is measured in each phase.
     pub window: Duration,
+    /// How long subscribers stand still whose memory is looked at.
+    pub stall: Duration,
     /// Which cores.
     pub pin: Pin,
     json: Option<String>,
@@ -38,6 +43,7 @@ impl Asked {
         let mut asked = Self {
             pairs: 5,
             window: Duration::from_secs(5),
+            stall: Duration::from_secs(60),
             pin: Pin::Nowhere,
             json: None,
             scenes: Vec::new(),
@@ -48,6 +54,7 @@ impl Asked {
             match argument.as_str() {
                 "--pairs" => asked.pairs = number(&value()?)? as usize,
                 "--seconds" => asked.window = Duration::from_secs_f64(number(&value()?)?),
+                "--stall" => asked.stall = Duration::from_secs_f64(number(&value()?)?),
                 "--json" => asked.json = Some(value()?),
                 "--pin" => asked.pin = Pin::Apart,
                 option if option.starts_with('-') => {
@@ -73,7 +80,8 @@ fn usage() -> String {
         .map(|scene| format!("  {:16} {}", scene.name, scene.what))
         .collect();
     format!(
-        "cargo bench --bench fanout -- [--pairs 5] [--seconds 5] [--pin] [--json FILE] SCENARIO… | all\n\
+        "cargo bench --bench fanout -- [--pairs 5] [--seconds 5] [--stall 60] [--pin] [--json FILE] SCENARIO… | all\n\
+         --pairs: rounds of a comparison; --seconds: of each phase; --stall: seconds of the scenario stalled-memory\n\
          --pin: the server on core 0, subscribers and publishers on core 1\n{}",
         scenes.join("\n")
     )

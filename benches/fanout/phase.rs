@@ -1,4 +1,6 @@
 //! One measured phase: subscribers that are there, publications at a rate, and what both sides cost meanwhile.
+//!
+//! Law: a figure counts only where the measured side had its cores and the subscribers' side had some to spare; [`doubts`] says where not.
 use crate::child::{FloorChild, Measured};
 use pubsub_load::clock;
 use pubsub_load::floor;
@@ -28,6 +30,21 @@ const SLICE: Duration = Duration::from_millis(20);
 
 /// What a message that has not arrived must be older than to count as overdue in its window.
 const OVERDUE: Duration = Duration::from_secs(2);
+
+/// Cores that either side may have been kept waiting for before a figure is doubted.
+const STARVED_MAX: f64 = 0.1;
+
+/// Above this the subscribers' side has no core to spare, and may be the limit itself.
+const BUSY_MAX: f64 = 0.9;
+
+/// What comes of a publication.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FanOut {
+    /// So many messages.
+    To(usize),
+    /// Fewer than there are subscribers: they asked for less than all of it.
+    Thinned,
+}
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -64,6 +81,8 @@ pub struct Phase {
     pub own_lag_ms: f64,
     /// Share of a core that the subscribers took.
     pub own_busy: f64,
+    /// Share of the time that the subscribers were ready and had no core.
+    pub own_starved: f64,
     /// Publications made.
     pub published: u64,
     /// Publications due but not made, refused or unanswered.
@@ -211,6 +230,21 @@ impl<'a> Source<'a> {
         }))))
     }
 
+    /// Waits until publishing has ended, while the audience works on.
+    fn published(&mut self, audience: &mut Audience) -> Result<Published, String> {
+        loop {
+            if let Some(published) = self.poll()? {
+                return Ok(published);
+            }
+            audience.run_for(SLICE)?;
+        }
+    }
+
+    /// Waits until publishing has ended; how many publications were made.
+    pub fn finish(mut self, audience: &mut Audience) -> Result<u64, String> {
+        self.published(audience).map(|published| published.made)
+    }
+
     fn poll(&mut self) -> Result<Option<Published>, String> {
         match self {
             Self::Floor(floor) => Ok(floor.published().map(|sent| Published {
@@ -259,12 +293,12 @@ pub fn data_bytes(topic: &str) -> usize {
     FRAME_BYTES - around.len() - 4
 }
 
-/// Runs one phase; `root` is the measured tree's first process, `fan_out` is how many subscribers get each publication.
+/// Runs one phase; `root` is the measured tree's first process.
 pub fn measure(
     root: u32,
     audience: &mut Audience,
     mut source: Source<'_>,
-    fan_out: f64,
+    fan_out: FanOut,
     window: Duration,
 ) -> Result<Phase, String> {
     let closed_before = audience.swarm.counters().closed_total();
@@ -273,26 +307,26 @@ pub fn measure(
     let mut whole = audience.swarm.take_window(Group::MAIN, OVERDUE);
     audience.swarm.take_lag();
 
-    let (before, start, own) = (tree(root)?, clock::mono_ns(), clock::thread_cpu_ns());
+    let before = tree(root)?;
+    let own = Own::begin();
     audience.run_for(window)?;
-    let (after, end, own) = (tree(root)?, clock::mono_ns(), clock::thread_cpu_ns() - own);
+    let after = tree(root)?;
+    let own = own.end();
     let tally = audience.swarm.take_window(Group::MAIN, OVERDUE);
     let lag = audience.swarm.take_lag();
     whole.add(&tally);
 
-    let published = loop {
-        if let Some(published) = source.poll()? {
-            break published;
-        }
-        audience.run_for(SLICE)?;
+    let published = source.published(audience)?;
+    let expected = match fan_out {
+        FanOut::To(subscribers) => published.made * subscribers as u64,
+        FanOut::Thinned => 0,
     };
-    let expected = (published.made as f64 * fan_out).round() as u64;
     let arrived =
         |tally: &Tally, swarm: &Swarm| tally.received + tally.lost + swarm.received(Group::MAIN);
     audience.run_until(ARRIVE, |swarm| arrived(&whole, swarm) >= expected)?;
     whole.add(&audience.swarm.take_window(Group::MAIN, Duration::ZERO));
 
-    let seconds = (end - start) as f64 / 1e9;
+    let seconds = own.seconds;
     let cpu_ns = after.cpu_ns_since(&before) as f64;
     let received = tally.received.max(1) as f64;
     Ok(Phase {
@@ -309,12 +343,81 @@ pub fn measure(
         closed: audience.swarm.counters().closed_total() - closed_before,
         wrong: wrong(audience) - wrong_before,
         pss_bytes: after.pss_bytes(),
-        own_cpu_us: own as f64 / received / 1000.0,
+        own_cpu_us: own.busy * seconds * 1e6 / received,
         own_lag_ms: lag.quantile_ms(0.99),
-        own_busy: own as f64 / 1e9 / seconds,
+        own_busy: own.busy,
+        own_starved: own.starved,
         published: published.made,
         unpublished: published.not_made,
     })
+}
+
+/// What this thread itself took of a stretch of time, and was kept from.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Own {
+    /// How long it was.
+    pub seconds: f64,
+    /// Share of a core that it took.
+    pub busy: f64,
+    /// Share of the time that it was ready and had no core.
+    pub starved: f64,
+}
+
+/// A stretch under way: when it began, and what the clocks of this thread said then, all in nanoseconds.
+pub struct OwnBegun {
+    at_ns: u64,
+    cpu: u64,
+    starved: u64,
+}
+
+impl Own {
+    /// Begins a stretch.
+    pub fn begin() -> OwnBegun {
+        OwnBegun {
+            at_ns: clock::mono_ns(),
+            cpu: clock::thread_cpu_ns(),
+            starved: starved_ns(),
+        }
+    }
+}
+
+impl OwnBegun {
+    /// Ends it.
+    pub fn end(&self) -> Own {
+        let ns = (clock::mono_ns() - self.at_ns) as f64;
+        Own {
+            seconds: ns / 1e9,
+            busy: (clock::thread_cpu_ns() - self.cpu) as f64 / ns,
+            starved: starved_ns().saturating_sub(self.starved) as f64 / ns,
+        }
+    }
+}
+
+/// Where the kernel doesn't tell, nobody is known to have been kept waiting.
+fn starved_ns() -> u64 {
+    measure::own_thread_starved_ns().unwrap_or(0)
+}
+
+/// Why figures of such phases don't count, if they don't: cores that the measured side was kept waiting for, and the subscribers' own
+/// share of a core, taken and kept from.
+pub fn doubts(starved: f64, own_busy: f64, own_starved: f64) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if own_busy > BUSY_MAX {
+        doubts.push(format!(
+            "the subscribers' side was full: {own_busy:.2} of its core"
+        ));
+    }
+    if starved > STARVED_MAX {
+        doubts.push(format!(
+            "others took the server's cores: it waited for {starved:.2} of one"
+        ));
+    }
+    if own_starved > STARVED_MAX {
+        doubts.push(format!(
+            "others took the subscribers' core: they waited for {own_starved:.2} of it"
+        ));
+    }
+    doubts
 }
 
 fn wrong(audience: &Audience) -> u64 {

@@ -10,10 +10,60 @@ pub struct Findings {
     raw: Vec<Value>,
 }
 
+/// What a figure is to reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reach {
+    /// No more than this.
+    Most(f64),
+    /// No less than this.
+    Least(f64),
+}
+
+impl Reach {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::Most(most) => value <= most,
+            Self::Least(least) => value >= least,
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Most(most) => write!(f, "<= {most}"),
+            Self::Least(least) => write!(f, ">= {least}"),
+        }
+    }
+}
+
 impl Findings {
     /// One line of the table.
     pub fn say(&mut self, what: impl Into<String>, value: impl Into<String>) {
         self.rows.push((what.into(), value.into()));
+    }
+
+    /// A line of a figure that is to reach something; `more` stands behind it.
+    pub fn judge(&mut self, what: impl Into<String>, value: f64, reach: Reach, more: &str) {
+        let what = what.into();
+        let (verdict, colon) = (
+            if reach.is_met(value) { "met" } else { "MISSED" },
+            if more.is_empty() { "" } else { ": " },
+        );
+        self.keep(
+            json!({"what": what, "value": value, "reach": reach.to_string(), "verdict": verdict}),
+        );
+        self.say(
+            what,
+            format!("{} (reach {reach}, {verdict}){colon}{more}", short(value)),
+        );
+    }
+
+    /// The figures don't count, for these reasons; none: they do.
+    pub fn doubt(&mut self, doubts: &[String]) {
+        for doubt in doubts {
+            self.say("INVALID", doubt.as_str());
+        }
     }
 
     /// Something for the JSON only.
@@ -95,6 +145,15 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
         0 => f64::NAN,
         n if n % 2 == 1 => numbers[n / 2],
         n => f64::midpoint(numbers[n / 2 - 1], numbers[n / 2]),
+    }
+}
+
+/// A figure with as many digits as say something.
+fn short(value: f64) -> String {
+    match value.abs() {
+        v if v < 10.0 => format!("{value:.3}"),
+        v if v < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
     }
 }
 

@@ -62,6 +62,18 @@ fn ledgers(swarm: &mut Swarm) {
 }
 
 #[test]
+fn a_group_reads_at_another_pace_once_it_is_told_to() {
+    let (mut swarm, slow) = pair(serve(large(20)), Pace::Stall);
+    until(&mut swarm, |swarm| swarm.received(Group::MAIN) == 20);
+    assert_eq!(swarm.received(slow), 0);
+    let per_s = NonZeroU64::new(10_000_000).unwrap();
+    swarm.set_pace(slow, Pace::Read(per_s));
+    until(&mut swarm, |swarm| swarm.received(slow) > 0);
+    swarm.set_pace(slow, Pace::Full);
+    until(&mut swarm, |swarm| swarm.received(slow) == 20);
+}
+
+#[test]
 fn one_that_stalls_reads_nothing_until_it_is_to_read_on() {
     let (mut swarm, slow) = pair(serve(large(20)), Pace::Stall);
     until(&mut swarm, |swarm| swarm.received(Group::MAIN) == 20);

@@ -1,7 +1,7 @@
 //! The highest rate to 10,000 subscribers at which nothing is lost.
 use crate::Asked;
 use crate::child::{Measured, Server};
-use crate::phase::{self, Audience, Phase, Source};
+use crate::phase::{self, Audience, FanOut, Phase, Source};
 use crate::report::{Findings, ms};
 use pubsub_load::floor::TOPIC;
 use pubsub_load::publisher::Acks;
@@ -94,7 +94,7 @@ fn at(asked: &Asked, per_s: f64) -> Result<Phase, String> {
         server.pid(),
         &mut audience,
         source,
-        SUBSCRIBERS as f64,
+        FanOut::To(SUBSCRIBERS),
         asked.window,
     )?;
     audience.leave()?;

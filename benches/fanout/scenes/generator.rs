@@ -1,7 +1,7 @@
 //! The generator alone: the floor writes many frames at once, so that the subscribers' side is what is measured.
 use crate::Asked;
 use crate::child::{FloorChild, Measured};
-use crate::phase::{self, Audience, Source};
+use crate::phase::{self, Audience, FanOut, Source};
 use crate::report::{Findings, ms};
 use pubsub_load::floor::TOPIC;
 use pubsub_load::swarm::Group;
@@ -25,7 +25,13 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
         audience.join(subscribers, TOPIC, Group::MAIN)?;
         let pid = floor.pid();
         let source = Source::floor(&mut floor, per_s, per_write, asked.window);
-        let phase = phase::measure(pid, &mut audience, source, subscribers as f64, asked.window)?;
+        let phase = phase::measure(
+            pid,
+            &mut audience,
+            source,
+            FanOut::To(subscribers),
+            asked.window,
+        )?;
         findings.say(
             format!("{subscribers} x {per_s}/s, {per_write} per write"),
             format!(

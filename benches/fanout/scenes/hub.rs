@@ -1,7 +1,7 @@
 //! The hub under 100,000 publications a second.
 use crate::Asked;
 use crate::child::{Measured, Server};
-use crate::phase::{self, Audience, Source};
+use crate::phase::{self, Audience, FanOut, Source};
 use crate::report::{Findings, ms};
 use pubsub_load::floor::TOPIC;
 use pubsub_load::publisher::Acks;
@@ -33,7 +33,7 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
                 server.pid(),
                 &mut audience,
                 source,
-                subscribers as f64,
+                FanOut::To(subscribers),
                 asked.window,
             )?;
             let what = format!(

@@ -1,7 +1,7 @@
 //! What a connection costs in memory: idle on a common topic, and each on a topic of its own under load.
 use crate::Asked;
 use crate::child::{Measured, Server};
-use crate::phase::{self, Audience, Source};
+use crate::phase::{self, Audience, FanOut, Source};
 use crate::report::{Findings, ms};
 use pubsub_load::floor::TOPIC;
 use pubsub_load::measure::{self, Sample};
@@ -60,7 +60,13 @@ pub fn own_topics(asked: &Asked) -> Result<Findings, String> {
         count: CONNECTIONS as u64,
     };
     let source = Source::sessions(&server, 1, plan)?;
-    let phase = phase::measure(server.pid(), &mut audience, source, 1.0, asked.window)?;
+    let phase = phase::measure(
+        server.pid(),
+        &mut audience,
+        source,
+        FanOut::To(1),
+        asked.window,
+    )?;
     let loaded = measure::tree(server.pid()).map_err(|error| error.to_string())?;
     let mut findings = Findings::default();
     findings.say(

@@ -1,15 +1,21 @@
 //! The scenarios. Each starts what it needs and stops it again.
+mod answers;
 mod ceiling;
+mod conflate;
 mod connects;
 mod generator;
 mod hub;
 mod idle;
 mod memory;
 mod pairs;
-mod stopped;
+mod sample;
+mod send_queue;
+mod slow;
+mod stalled;
 
 use crate::Asked;
 use crate::report::Findings;
+use pairs::Load;
 
 /// One scenario.
 pub struct Scene {
@@ -28,22 +34,22 @@ pub const ALL: &[Scene] = &[
     Scene {
         name: "light-1000x50",
         what: "1,000 subscribers, 50 messages a second each: CPU per message beside the floor",
-        run: |asked| pairs::run(asked, 1000, 50.0),
+        run: |asked| pairs::run(asked, 1000, 50.0, Load::Light),
     },
     Scene {
         name: "light-10000x5",
         what: "10,000 subscribers, 5 messages a second each: CPU per message beside the floor",
-        run: |asked| pairs::run(asked, 10_000, 5.0),
+        run: |asked| pairs::run(asked, 10_000, 5.0, Load::Light),
     },
     Scene {
         name: "flood-10000x200",
         what: "10,000 subscribers, 200 messages a second each: two million a second",
-        run: |asked| pairs::run(asked, 10_000, 200.0),
+        run: |asked| pairs::run(asked, 10_000, 200.0, Load::Flood),
     },
     Scene {
         name: "flood-1000x2000",
         what: "1,000 subscribers, 2,000 messages a second each: two million a second",
-        run: |asked| pairs::run(asked, 1000, 2000.0),
+        run: |asked| pairs::run(asked, 1000, 2000.0, Load::Flood),
     },
     Scene {
         name: "ceiling",
@@ -66,9 +72,34 @@ pub const ALL: &[Scene] = &[
         run: hub::run,
     },
     Scene {
-        name: "stopped",
-        what: "1,000 subscribers, 10 of them stopped in every other phase: what the others notice",
-        run: stopped::run,
+        name: "slow",
+        what: "1,000 subscribers, in every other phase 10 stopped, 10 at 2 KB/s, 10 pausing 5 s: what the others notice",
+        run: slow::run,
+    },
+    Scene {
+        name: "sample",
+        what: "10,000 subscribers: sample 100 ms of 1,000/s beside a plain 10/s, and 100 different samples beside one",
+        run: sample::run,
+    },
+    Scene {
+        name: "conflate",
+        what: "1,000 who conflate and read a tenth: CPU per publication by keys changed and by lag",
+        run: conflate::run,
+    },
+    Scene {
+        name: "stalled-memory",
+        what: "10,000 who have stopped reading, 2,000/s for --stall: memory of each, by policy",
+        run: stalled::run,
+    },
+    Scene {
+        name: "send-queue",
+        what: "what the kernel holds for one that stopped, freshness and throughput, by send buffer and unsent bytes",
+        run: send_queue::run,
+    },
+    Scene {
+        name: "answers",
+        what: "ping, ledger and publish on a connection whose data lane is full, beside an idle one",
+        run: answers::run,
     },
     Scene {
         name: "balance",

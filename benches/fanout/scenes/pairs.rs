@@ -1,8 +1,8 @@
 //! Server and floor in turns, at the same rate, over as many sockets.
 use crate::Asked;
 use crate::child::{FloorChild, Measured, Server};
-use crate::phase::{self, Audience, Phase, Source};
-use crate::report::{Findings, median, ms};
+use crate::phase::{self, Audience, FanOut, Phase, Source, doubts};
+use crate::report::{Findings, Reach, median, ms};
 use pubsub_load::floor::TOPIC;
 use pubsub_load::measure as processes;
 use pubsub_load::publisher::Acks;
@@ -16,10 +16,19 @@ const CONNECTS_PER_S: f64 = 4000.0;
 /// What a server has done after a connect is done too when its memory is read.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Share of a core that the measured side may have been kept waiting for before a comparison is doubted.
-const STARVED_MAX: f64 = 0.1;
+/// Whether a bare loop can keep up, and so what is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// It can: a message may cost hardly more than there.
+    Light,
+    /// It cannot: many more messages are to be delivered than there.
+    Flood,
+}
 
-pub fn run(asked: &Asked, subscribers: usize, per_s: f64) -> Result<Findings, String> {
+const LIGHT_REACH: Reach = Reach::Most(1.1);
+const FLOOD_REACH: Reach = Reach::Least(10.0);
+
+pub fn run(asked: &Asked, subscribers: usize, per_s: f64, load: Load) -> Result<Findings, String> {
     let server = Server::start(1, asked.pin)?;
     let mut floor = FloorChild::start(asked.pin)?;
     let (mut ours, mut bare, mut growth) = (Vec::new(), Vec::new(), Vec::new());
@@ -40,7 +49,7 @@ pub fn run(asked: &Asked, subscribers: usize, per_s: f64) -> Result<Findings, St
         }
     }
     let mut findings = Findings::default();
-    compare(&mut findings, &ours, &bare);
+    compare(&mut findings, load, &ours, &bare);
     let peak = ours.iter().map(|phase| phase.pss_bytes).max().unwrap_or(0);
     let per_connection =
         |bytes: u64| bytes.saturating_sub(empty) as f64 / 1024.0 / subscribers as f64;
@@ -83,7 +92,7 @@ fn of_server(
         server.pid(),
         &mut audience,
         source,
-        subscribers as f64,
+        FanOut::To(subscribers),
         asked.window,
     )?;
     audience.leave()?;
@@ -106,7 +115,7 @@ fn of_floor(
         root,
         &mut audience,
         source,
-        subscribers as f64,
+        FanOut::To(subscribers),
         asked.window,
     )?;
     audience.swarm.leave(20_000.0);
@@ -116,7 +125,7 @@ fn of_floor(
     Ok(phase)
 }
 
-fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
+fn compare(findings: &mut Findings, load: Load, ours: &[Phase], bare: &[Phase]) {
     let of =
         |phases: &[Phase], value: fn(&Phase) -> f64| median(phases.iter().map(value).collect());
     let pairs = || ours.iter().zip(bare);
@@ -130,10 +139,16 @@ fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
             .map(|(ours, bare)| ours.delivered_per_s / bare.delivered_per_s)
             .collect(),
     );
-    findings.say(
-        "CPU per message, server / floor (median of pairs)",
-        format!("{cpu:.2}"),
-    );
+    match load {
+        Load::Light => {
+            findings.judge("CPU per message, server / floor", cpu, LIGHT_REACH, "");
+            findings.say("messages a second, server / floor", format!("{speed:.2}"));
+        }
+        Load::Flood => {
+            findings.judge("messages a second, server / floor", speed, FLOOD_REACH, "");
+            findings.say("CPU per message, server / floor", format!("{cpu:.2}"));
+        }
+    }
     for (name, phases) in [("server", ours), ("floor", bare)] {
         findings.say(
             format!("{name}: delivered, CPU per message, cores, starved"),
@@ -171,13 +186,11 @@ fn compare(findings: &mut Findings, ours: &[Phase], bare: &[Phase]) {
             ),
         );
     }
-    findings.say("messages a second, server / floor", format!("{speed:.2}"));
-    if of(ours, |phase| phase.starved).max(of(bare, |phase| phase.starved)) > STARVED_MAX {
-        findings.say(
-            "NOTE",
-            "other processes took the cores: repeat this on a quiet machine",
-        );
-    }
+    findings.doubt(&doubts(
+        of(ours, |phase| phase.starved).max(of(bare, |phase| phase.starved)),
+        of(ours, |phase| phase.own_busy),
+        of(ours, |phase| phase.own_starved).max(of(bare, |phase| phase.own_starved)),
+    ));
     findings.say(
         "subscribers' own CPU per message, busy, loop lag p99",
         format!(

@@ -299,6 +299,26 @@ impl Swarm {
         }
     }
 
+    /// Has a group read like this from now on, each connection from where it stands.
+    pub fn set_pace(&mut self, group: Group, pace: Pace) {
+        self.inbound.groups[group.index()].pace = pace;
+        let mut waiting = Waiting::new(pace);
+        let now = clock::mono_ns();
+        for (key, conn) in &mut self.conns {
+            if conn.group != group || conn.state != State::Subscribed {
+                continue;
+            }
+            let token = token(key, conn.generation);
+            if pace.pauses() {
+                conn.pause();
+            } else if conn.read_on() {
+                self.again.push(token);
+            }
+            waiting.push(token, now);
+        }
+        self.waiting[group.index()] = waiting;
+    }
+
     /// Asks every subscription for its ledger, at this rate. [`Swarm::unanswered`] says how many answers are missing.
     pub fn ask_ledgers(&mut self, per_s: f64) {
         let subscribed = |conn: &Conn| conn.state == State::Subscribed && !conn.is_paused();

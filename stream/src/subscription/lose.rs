@@ -227,7 +227,13 @@ impl Subscription {
                 last.count = last.count.zip(gap.count).map(|(a, b)| a + b);
                 last.offset = gap.offset;
             }
-            _ => gaps.push_back(gap),
+            _ => {
+                if gaps.capacity() == 0 {
+                    // There is seldom more than one, and those who stand still have it for long.
+                    gaps.reserve_exact(1);
+                }
+                gaps.push_back(gap);
+            }
         }
     }
 

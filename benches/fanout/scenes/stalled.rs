@@ -1,0 +1,136 @@
+//! What a subscriber costs in memory that has stopped reading, above what all of them share.
+//!
+//! For each policy twice on a server of its own: with many who stand still, and with one, for whom ring, log and tables grow just
+//! the same.
+use crate::Asked;
+use crate::child::{Measured, Server};
+use crate::phase::{self, Audience, Source};
+use crate::report::{Findings, Reach};
+use pubsub_load::floor::TOPIC;
+use pubsub_load::http;
+use pubsub_load::measure::{self, Sample};
+use pubsub_load::publisher::{Acks, Plan};
+use pubsub_load::swarm::{Pace, Subscription};
+use serde_json::json;
+use std::time::Duration;
+
+const STALLED: usize = 10_000;
+const PER_S: f64 = 2000.0;
+
+/// Keys that take turns: conflation keeps the newest of each.
+const KEYS: u64 = 1000;
+
+const POLICIES: [&str; 4] = ["drop_oldest", "drop_newest", "conflate", "spill"];
+
+/// The log is full soon, and its growth over before the end.
+const FILE: &str = "retain = \"1MiB\"\n";
+
+/// What a connect has begun is over by then.
+const REST: Duration = Duration::from_secs(3);
+
+/// Time for an admin to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const REACH: Reach = Reach::Most(100.0);
+
+/// What has grown while they stood still.
+struct Grown {
+    before: Sample,
+    after: Sample,
+    /// After `/status` was asked, for which all that are behind are looked at.
+    looked_at: Sample,
+    closed: u64,
+    /// What the kernel holds for the connections, bytes.
+    kernel: u64,
+}
+
+impl Grown {
+    fn bytes(&self) -> f64 {
+        self.until(&self.after)
+    }
+
+    fn until(&self, later: &Sample) -> f64 {
+        later.pss_bytes() as f64 - self.before.pss_bytes() as f64
+    }
+}
+
+pub fn run(asked: &Asked) -> Result<Findings, String> {
+    let mut findings = Findings::default();
+    for policy in POLICIES {
+        eprintln!("fanout: {policy}");
+        let many = grown(asked, policy, STALLED)?;
+        let one = grown(asked, policy, 1)?;
+        let per = |many: f64, one: f64| (many - one) / (STALLED - 1) as f64;
+        for (when, many, one) in [
+            ("", many.bytes(), one.bytes()),
+            (
+                ", once looked at",
+                many.until(&many.looked_at),
+                one.until(&one.looked_at),
+            ),
+        ] {
+            findings.judge(
+                format!("{policy}: bytes per stalled subscriber{when}"),
+                per(many, one),
+                REACH,
+                "",
+            );
+        }
+        findings.say(
+            format!("{policy}: grown with {STALLED}, with one; closed"),
+            format!(
+                "{:.1} MB, {:.1} MB; {}",
+                mb(many.bytes()),
+                mb(one.bytes()),
+                many.closed
+            ),
+        );
+        findings.say(
+            format!("{policy}: TCP memory of the kernel per stalled subscriber"),
+            format!(
+                "{:.1} KB, both ends",
+                many.kernel as f64 / 1024.0 / STALLED as f64
+            ),
+        );
+        findings.keep(json!({"policy": policy, "stalled": STALLED, "seconds": asked.stall.as_secs_f64(), "grown": many.bytes(), "grown_with_one": one.bytes(), "closed": many.closed}));
+    }
+    Ok(findings)
+}
+
+fn grown(asked: &Asked, policy: &str, subscribers: usize) -> Result<Grown, String> {
+    let server = Server::configured(1, asked.pin, FILE)?;
+    let mut audience = Audience::new(&server, 4000.0)?;
+    let stalled = audience.swarm.group(Pace::Stall);
+    let subscription = Subscription {
+        topic: TOPIC.to_owned(),
+        settings: std::iter::once(("overflow".to_owned(), json!(policy))).collect(),
+    };
+    audience.join_as(subscribers, &subscription, stalled)?;
+    audience.run_for(REST)?;
+    let kernel = || measure::tcp_memory_bytes().unwrap_or(0);
+    let tree = || measure::tree(server.pid()).map_err(|error| error.to_string());
+    let (before, kernel_before) = (tree()?, kernel());
+    let plan = Plan {
+        keys: KEYS,
+        ..phase::plan(TOPIC, PER_S, asked.stall, Acks::Unwanted)
+    };
+    let source = Source::sessions(&server, 1, plan)?;
+    audience.run_for(asked.stall)?;
+    let (after, kernel_after) = (tree()?, kernel());
+    http::get(server.admin(), "/status", PATIENCE).map_err(|error| error.to_string())?;
+    let looked_at = tree()?;
+    source.finish(&mut audience)?;
+    let closed = audience.swarm.counters().closed_total();
+    audience.leave()?;
+    Ok(Grown {
+        before,
+        after,
+        looked_at,
+        closed,
+        kernel: kernel_after.saturating_sub(kernel_before),
+    })
+}
+
+fn mb(bytes: f64) -> f64 {
+    bytes / f64::from(1 << 20)
+}
