@@ -10,11 +10,10 @@ pub use pubsub_wire::server::{At as Position, Gap, Goaway, Msg as Message};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A publication.
+    /// A publication, whether it came alone or in a batch.
     Message(Message),
-    /// Several, where batches were asked for.
-    Batch(Vec<Message>),
-    /// Publications that were lost; the stream goes on after [`Gap::at`].
+    /// Publications that were lost; the stream goes on after [`Gap::at`]. With a rate it counts what the rate had let through,
+    /// and names no range.
     Gap(Gap),
     /// How the subscription keeps up from now on.
     Mode {

@@ -30,7 +30,7 @@
 //! In reading order:
 //!
 //! - `client`, `subscribe`, `subscription`, `publish`: the handles a program holds
-//! - [`event`](Event), [`error`](RequestError): what they yield
+//! - [`event`](Event), [`error`](RequestError): what they yield; `position`: where to go on after it
 //! - `link`: how handles reach the connection
 //! - `session`: the protocol's client side, pure
 //! - `connect`, `connection`: the socket and the task that drives the session
@@ -40,6 +40,7 @@ mod connection;
 mod error;
 mod event;
 mod link;
+mod position;
 mod publish;
 mod session;
 mod subscribe;

@@ -108,13 +108,13 @@ impl SubscribeRequest {
         self
     }
 
-    /// Messages come in batches; the first of its limits that is reached makes one due.
+    /// Messages are sent in batches; the first of its limits that is reached makes one due. The stream yields each by itself.
     pub fn batch(mut self, batch: Batch) -> Self {
         self.subscribe.batch = Some(batch);
         self
     }
 
-    /// Only this many messages, until [`Subscription::request`] asks for more.
+    /// Only this many messages, until [`Subscription::credit`] asks for more.
     pub fn credit(mut self, messages: u64) -> Self {
         self.subscribe.credit = Some(messages);
         self

@@ -2,6 +2,7 @@
 use crate::error::RequestError;
 use crate::event::{Event, Position};
 use crate::link::{Link, Signal};
+use crate::position;
 use crate::session::{Answer, AnswerTo, Ask, SubscriptionId, Unsent};
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
@@ -21,6 +22,7 @@ pub struct Subscription {
     id: SubscriptionId,
     topic: String,
     start: Position,
+    position: Position,
     settings: Settings,
     events: mpsc::Receiver<Event>,
     ended: bool,
@@ -43,6 +45,7 @@ impl Subscription {
         Self {
             id,
             topic,
+            position: at.clone(),
             start: at,
             settings,
             events,
@@ -61,6 +64,12 @@ impl Subscription {
         &self.start
     }
 
+    /// The position after all that this stream has yielded: where to begin [`after`](crate::SubscribeRequest::after) on another
+    /// connection when this one is lost. With a rate newest values may then come again, and nothing is missed.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
     /// Its settings as the server applies them.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -71,12 +80,13 @@ impl Subscription {
         StreamExt::next(self).await
     }
 
-    /// Asks for `messages` more; needs [`credit`](crate::SubscribeRequest::credit).
-    pub async fn request(&self, messages: u64) -> Result<(), RequestError> {
+    /// Asks for `messages` more, on top of what was asked for before; needs [`SubscribeRequest::credit`](crate::SubscribeRequest::credit).
+    pub async fn credit(&self, messages: u64) -> Result<(), RequestError> {
         self.link.tell(Ask::Credit(self.id, messages)).await
     }
 
-    /// Changes its settings; the topic in `change` is filled in.
+    /// Changes its settings while messages flow: only what `change` names, whose topic is filled in. Where it is refused, the
+    /// settings stay as they were.
     pub async fn reconfigure(&mut self, change: Reconfigure) -> Result<&Settings, RequestError> {
         match self
             .link
@@ -145,6 +155,9 @@ impl Stream for Subscription {
         }
         let event = ready!(self.events.poll_next_unpin(cx));
         self.ended = matches!(event, None | Some(Event::Unsubscribed(_)));
+        if let Some(event) = &event {
+            position::advance(&mut self.position, event);
+        }
         let closed = || self.link.shared.closed.borrow().clone().map(Event::Closed);
         Poll::Ready(event.or_else(closed))
     }

@@ -88,6 +88,19 @@ impl Node {
     /// Starts a node with `arguments` behind the harness's own (ports 0, own run directory) and waits until it is ready.
     pub async fn start(arguments: &[&str]) -> Node {
         let directory = tempfile::tempdir().expect("a directory for the node");
+        Self::start_in(directory, arguments).await
+    }
+
+    /// As [`start`](Self::start), with a configuration file of this text.
+    pub async fn start_with(configuration: &str, arguments: &[&str]) -> Node {
+        let directory = tempfile::tempdir().expect("a directory for the node");
+        let file = directory.path().join("node.toml");
+        std::fs::write(&file, configuration).expect("the directory takes a file");
+        let file = file.to_str().expect("a path in UTF-8").to_owned();
+        Self::start_in(directory, &[&["--config", &file], arguments].concat()).await
+    }
+
+    async fn start_in(directory: TempDir, arguments: &[&str]) -> Node {
         let log =
             std::fs::File::create(log_file(directory.path())).expect("a file for the node's log");
         let mut child = command()

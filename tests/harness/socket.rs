@@ -210,6 +210,11 @@ impl Socket {
         }
     }
 
+    /// A frame that came while an answer was waited for; nothing is read.
+    pub fn waiting(&mut self) -> Option<Value> {
+        self.waiting.pop_front()
+    }
+
     /// The next frame with this `op`; others are passed over, an `error` is not.
     pub async fn next_op(&mut self, op: &str) -> Value {
         loop {

@@ -16,7 +16,7 @@ impl Session {
                 let text = msg.sub.clone().unwrap_or_else(|| msg.topic.clone());
                 self.on_event(&text, Event::Message(msg));
             }
-            ServerMessage::Batch(batch) => self.on_event(&batch.topic, Event::Batch(batch.items)),
+            ServerMessage::Batch(batch) => self.on_batch(batch),
             ServerMessage::Gap(gap) => self.on_event(&gap.topic.clone(), Event::Gap(gap)),
             ServerMessage::Mode(change) => {
                 let server::Mode { topic, mode, lag } = change;
@@ -31,6 +31,17 @@ impl Session {
             answer => return self.on_answer(answer),
         }
         Ok(())
+    }
+
+    /// Its items as if each had come alone.
+    fn on_batch(&mut self, batch: server::Batch) {
+        let server::Batch { topic, items } = batch;
+        for mut item in items {
+            if item.topic != topic {
+                item.sub = Some(topic.clone());
+            }
+            self.on_event(&topic, Event::Message(item));
+        }
     }
 
     fn on_event(&mut self, text: &str, event: Event) {

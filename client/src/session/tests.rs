@@ -1,8 +1,8 @@
 //! The session against a server that is played by hand: what it sends, what it hands on.
 use super::*;
 use pubsub_wire::Limits;
-use pubsub_wire::encode::{self as server_side, ErrorFrame, MsgView};
-use pubsub_wire::value::{Bound, From, Overflow};
+use pubsub_wire::encode::{self as server_side, ErrorFrame, MsgView, Place};
+use pubsub_wire::value::{Bound, From, Gap, GapReason, Lag, Mode, Overflow};
 use serde_json::{Value, json};
 
 /// A session and what came out of it.
@@ -178,6 +178,93 @@ fn a_message_goes_to_the_subscription_it_was_sent_for() {
     played.msg(Some("quotes.*"), "quotes.B", 2);
     played.msg(None, "nobody.asked", 3);
     assert_eq!(played.offsets(), [(exact, 1), (pattern, 1), (pattern, 2)]);
+}
+
+#[test]
+fn the_items_of_a_batch_come_as_messages_of_its_subscription() {
+    let mut played = Played::open();
+    let pattern = played.subscribe("quotes.*");
+    let exact = played.subscribe("quotes.A");
+    let view = |topic, offset| MsgView {
+        sub: None,
+        topic,
+        offset,
+        ts: 1,
+        key: None,
+        data: b"1",
+    };
+    let resume = Place {
+        part: None,
+        resume: Some(8),
+    };
+    let items = [
+        (view("quotes.A", 9), resume),
+        (view("quotes.B", 7), Place::default()),
+    ];
+    played
+        .hear(|out| server_side::batch(out, "quotes.*", items))
+        .unwrap();
+    played
+        .hear(|out| server_side::batch(out, "quotes.A", [items[0]]))
+        .unwrap();
+    let came: Vec<_> = played
+        .outputs()
+        .into_iter()
+        .map(|output| match output {
+            Output::Event(id, Event::Message(msg)) => (
+                id,
+                msg.sub.as_deref().map(str::to_owned),
+                msg.offset,
+                msg.resume,
+            ),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let sub = Some("quotes.*".to_owned());
+    assert_eq!(
+        came,
+        [
+            (pattern, sub.clone(), 9, Some(8)),
+            (pattern, sub, 7, None),
+            (exact, None, 9, Some(8)),
+        ]
+    );
+}
+
+#[test]
+fn modes_and_gaps_of_unknown_range_are_handed_on_as_they_are() {
+    let mut played = Played::open();
+    let subscription = played.subscribe("t");
+    let lag = Lag {
+        messages: 5,
+        bytes: 600,
+        age_ms: 7,
+    };
+    played
+        .hear(|out| server_side::mode(out, "t", Mode::Behind, &lag))
+        .unwrap();
+    let rated = Gap {
+        from: None,
+        to: None,
+        count: Some(3),
+        reason: GapReason::DropOldest,
+        epoch: "e",
+        offset: 12,
+    };
+    played
+        .hear(|out| server_side::gap(out, "t", &rated))
+        .unwrap();
+    let outputs = played.outputs();
+    let [
+        Output::Event(a, Event::Mode { mode, lag: told }),
+        Output::Event(b, Event::Gap(gap)),
+    ] = outputs.as_slice()
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!((*a, *b), (subscription, subscription));
+    assert_eq!((*mode, *told), (Mode::Behind, lag));
+    assert_eq!((gap.from, gap.to, gap.count), (None, None, Some(3)));
 }
 
 #[test]

@@ -161,7 +161,7 @@ async fn events_come_in_the_order_they_were_sent_up_to_the_final_ledger() {
         matches!(soon(stream.next()).await, Some(Event::Mode { mode: Mode::Behind, lag: seen }) if seen == lag)
     );
     assert!(
-        matches!(soon(stream.next()).await, Some(Event::Batch(items)) if items[0].key.as_deref() == Some("k"))
+        matches!(soon(stream.next()).await, Some(Event::Message(message)) if message.key.as_deref() == Some("k"))
     );
     assert!(matches!(
         soon(stream.next()).await,
@@ -310,7 +310,7 @@ async fn counts_and_credit_and_settings_are_asked_for() {
             .await;
     });
     assert_eq!(ledger.unwrap(), counts());
-    stream.request(5).await.unwrap();
+    stream.credit(5).await.unwrap();
     assert_eq!(
         server.command().await,
         json!({"op": "credit", "topic": "t", "n": 5})
