@@ -50,6 +50,8 @@ pub(crate) struct Backlog {
     parts: VecDeque<Part>,
     /// Number of the first part.
     first: u32,
+    /// What rates of cohorts that were left had left out after the log began anew, where that stands in a part.
+    pub(crate) filtered_anew: u64,
 }
 
 impl Backlog {

@@ -26,8 +26,7 @@ impl Engine {
             Some(hole) => ring.unpin(from.max(hole.pinned), hole.from),
             None => ring.pin(cursor, from),
         }
-        let before = ring.range(cursor, from).last();
-        let position = before.map_or(subscription.last, |(_, e)| e.offset);
+        let position = ring.position_before(from);
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
         subscription.extra().hole = Some(Hole {
             from,

@@ -50,9 +50,13 @@ impl Engine {
     /// Puts all that is pending into the backlog and leaves the cohort. Returns what was published for it so far.
     pub(crate) fn depart(&mut self, index: u32) -> u64 {
         let counts = self.subscriptions[index as usize].counts(&self.views);
+        let anew = self.subscriptions[index as usize].filtered_anew(&self.views);
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
+        if anew > 0 {
+            subscription.extra().backlog.filtered_anew += anew;
+        }
         if counts.filtered > 0 {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
@@ -81,9 +85,10 @@ impl Engine {
             own: 0,
             position: stand.cohort.ring.position(),
         };
+        let last = subscription.last;
         let window = Window {
             own: subscription.census(&stand, window.cursor, window.until).own,
-            position: hole.map_or(window.position, |h| h.position),
+            position: hole.map_or(window.position, |h| h.position.unwrap_or(last)),
             ..window
         };
         subscription.cursor = head;
@@ -92,7 +97,7 @@ impl Engine {
         }
         let Some(hole) = hole else { return };
         let mut from = hole.from;
-        let mut position = Some(hole.position);
+        let mut position = hole.position;
         while from < head {
             (from, position) = self.leave_hole(index, &window, (from, position), head);
         }

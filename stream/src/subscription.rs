@@ -102,7 +102,7 @@ pub(crate) struct Hole {
     pub(crate) from: u64,
     pub(crate) pinned: u64,
     /// The position before `from`.
-    pub(crate) position: i64,
+    pub(crate) position: Option<i64>,
 }
 
 /// How a subscription joined a cohort that has an operator.

@@ -177,6 +177,7 @@ impl Engine {
                 self.tell_position(now, cohort, (before, position));
             }
         }
+        self.mind_memory();
     }
 
     /// The subscribers of one cohort are told: no further than what it holds allows.

@@ -345,6 +345,20 @@ impl Subscription {
         None
     }
 
+    /// What the rate of its cohort has left out of an epoch that it has not come to yet.
+    pub(crate) fn filtered_anew(&self, views: &Views) -> u64 {
+        let stand = views.stand(self.cohort);
+        let (Some(operator), Some(_)) = (&stand.cohort.operator, &self.joined) else {
+            return 0;
+        };
+        let ring = &stand.cohort.ring;
+        match epoch_mark(ring, self.cursor, ring.head()) {
+            Some(mark) => operator.filtered - mark.filtered,
+            None if self.parts().any(|p| p.ends_epoch(views)) => self.ring_counts(&stand).filtered,
+            None => 0,
+        }
+    }
+
     /// What its cohort's source had come to when it joined: its `start` is a difference to that.
     pub(crate) fn gauge(&self) -> u64 {
         self.joined.as_ref().map_or(self.cursor, |j| j.since - 1)

@@ -104,7 +104,8 @@ impl Subscription {
             let (end, mark) = next_loss(stand, self.cursor, to);
             let count = self.census(stand, self.cursor, end).own;
             self.pass(stand, end);
-            let known = self.hole().filter(|h| h.from == end).map(|h| h.position);
+            let known = self.hole().filter(|h| h.from == end);
+            let known = known.and_then(|h| h.position);
             let until = mark.as_ref().map(|m| m.before).or(known);
             lost += self.tell_lost(stand, end, until, count, reason);
             if let Some(mark) = mark {
@@ -264,7 +265,11 @@ impl Subscription {
                 self.conflated = 0;
                 self.lost = None;
                 if met == Met::Backlog {
-                    self.start = self.gauge().wrapping_sub(left);
+                    let filtered = std::mem::take(&mut self.extra().backlog.filtered_anew);
+                    if filtered > 0 {
+                        self.lost.get_or_insert_default().filtered = filtered;
+                    }
+                    self.start = self.gauge().wrapping_sub(left + filtered);
                 } else if let Some(joined) = &mut self.joined {
                     // Nothing was held any more when the mark came.
                     self.start = mark.seen;

@@ -353,7 +353,13 @@ impl Subscribed {
         let recounted = self.rated && self.spills;
         if let (Some(from), false, true) = (self.counted_from, self.snapshot || recounted, last) {
             let all = self.between(logs, from, i64::MAX).len() as u64;
-            assert_eq!(n("/published"), all, "{}: {ledger}", self.text);
+            assert_eq!(
+                n("/published"),
+                all,
+                "{}: {ledger} {:#?}",
+                self.text,
+                self.heard
+            );
         }
     }
 
