@@ -54,6 +54,7 @@ impl Engine {
                 self.answer_error(index, id.as_ref(), &error);
             }
         }
+        self.mind_memory();
         self.ask();
     }
 

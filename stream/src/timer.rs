@@ -46,6 +46,7 @@ impl Engine {
         if now.mono_ns >= self.quiet_ns {
             self.tell_positions(now);
         }
+        self.mind_memory();
     }
 
     /// `session` is to be looked at then, if not before.
@@ -177,7 +178,6 @@ impl Engine {
                 self.tell_position(now, cohort, (before, position));
             }
         }
-        self.mind_memory();
     }
 
     /// The subscribers of one cohort are told: no further than what it holds allows.

@@ -45,6 +45,7 @@ impl Engine {
         } else {
             self.queue(index);
         }
+        self.mind_memory();
     }
 
     /// Begins and completes what the kernel took. `true`: the session is over.

@@ -22,6 +22,10 @@ async fn aged(node: &Node, publisher: &mut Publisher, view: View, overflow: &str
 }
 
 /// Floods, and waits until the newest of it is older than the bound of age: the oldest then is by the time the flood took more.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long the flood took is how much older the oldest has to be"
+)]
 async fn flood_grown_old(node: &Node, publisher: &mut Publisher, view: View) {
     let begun = Instant::now();
     publisher.flood(FLOOD, entry(view, KEYS)).await;
