@@ -96,7 +96,7 @@ impl Engine {
             self.push_window(index, window);
         }
         let Some(hole) = hole else { return };
-        let mut from = hole.from;
+        let mut from = hole.from.max(window.cursor);
         let mut position = hole.position;
         while from < head {
             (from, position) = self.leave_hole(index, &window, (from, position), head);
@@ -346,9 +346,6 @@ impl Engine {
             };
             let through = match front {
                 Part::Gap(_) => {
-                    if subscription.under_way > 0 {
-                        return;
-                    }
                     self.tell_gap(index);
                     continue;
                 }
@@ -368,14 +365,14 @@ impl Engine {
         let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() else {
             return;
         };
-        let count = gap.count.unwrap_or(0);
-        *subscription.lost.get_or_insert_default().of(gap.reason) += count;
+        let (reason, count) = (gap.reason, gap.count.unwrap_or(0));
+        *subscription.lost.get_or_insert_default().of(reason) += count;
         let position = gap.offset;
         // Its range begins after the last that was handed over, or announced.
         let from = gap.from.map(|from| from.max(subscription.last + 1));
         subscription.announce_gap(PendingGap { from, ..gap });
         subscription.last = subscription.last.max(position);
-        self.count_lost(GapReason::DropNewest, count);
+        self.count_lost(reason, count);
     }
 
     /// Passes over what is not to be handed over at the beginning of a window. Whether nothing is left of it.

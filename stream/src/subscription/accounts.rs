@@ -452,7 +452,9 @@ impl Subscription {
             let ring = &stand.cohort.ring;
             let mark = epoch_mark(ring, self.cursor, ring.head());
             let end = mark.map_or(ring.head(), |m| m.ordinal);
-            self.census(&stand, hole.from.min(end), end).own
+            // What is older than its start is passed over in the hole too, and nothing of it was lost.
+            let from = hole.from.max(self.cursor);
+            self.census(&stand, from.min(end), end).own
         })
     }
 

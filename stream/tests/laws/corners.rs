@@ -198,3 +198,48 @@ fn one_that_waits_for_the_rest_of_a_frame_alone_is_bounded_by_its_age() {
     let closed = |(at, what): &(u64, What)| matches!(what, What::Closed(4001)).then_some(*at);
     assert_eq!(seen.events.iter().find_map(closed), Some(1_020_000_001));
 }
+
+#[test]
+fn what_a_rate_of_before_releases_into_a_hole_is_not_lost_there() {
+    let rate = |ms: u64| Step::Reconfigure(json!({"rate": {"ms": ms}}));
+    let tick = || Step::WaitUs(100_000);
+    let both = Step::Publish(
+        [0, 1]
+            .map(|topic| Pub {
+                topic,
+                key: 0,
+                size: 1,
+            })
+            .to_vec(),
+    );
+    let settings = json!({
+        "rate": {"mode": "sample", "ms": 100}, "bound": {"messages": 1}, "overflow": "drop_newest"
+    });
+    let script = Script {
+        text: "t.*",
+        settings,
+        steps: vec![
+            publish(&[0]),
+            Step::Refuse,
+            tick(),
+            rate(400),
+            both,
+            rate(100),
+            tick(),
+        ],
+        end: End::Quiet,
+    };
+    let seen = script.run(Subject::new());
+    check(&seen, script.text, &ALL).unwrap();
+    let told = json!([1, ["drop_newest", null, null]]);
+    assert_eq!(Value::from(came(&seen)), told);
+}
+
+#[test]
+fn a_hole_that_closes_behind_a_frame_under_way_keeps_nothing_from_the_next_policy() {
+    let settings = json!({"bound": {"messages": 1}, "overflow": "drop_newest"});
+    let oldest = Step::Reconfigure(json!({"overflow": "drop_oldest"}));
+    let steps = vec![Step::Take(1), publish(&[0, 0]), oldest, publish(&[0])];
+    let told = json!([1, ["drop_newest", 2, 2], ["drop_oldest", 3, 3]]);
+    assert_came(settings, steps, End::Quiet, &told);
+}

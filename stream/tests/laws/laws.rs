@@ -1,6 +1,6 @@
 //! The laws over the engine, a test each: any settings, any socket, any moment.
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseResult, TestRunner};
+use proptest::test_runner::{RngSeed, TestCaseResult, TestRunner};
 
 use crate::checker::{
     AGE, ALL, ANNOUNCED, ANSWERS, BATCHES, CLOSES, CONTENTS, CREDIT, GAPS, LEDGER, Law, MODES,
@@ -20,11 +20,24 @@ const FIXED: Acts = Acts {
     ..ALL_ACTS
 };
 
-/// Cases are as many as `PROPTEST_CASES` says, and none is kept on disk: a failure prints its script.
-pub fn config() -> ProptestConfig {
+/// Cases of a law unless the environment says otherwise: what a debug build looks at in a minute.
+const CASES: u32 = 256;
+/// What they are drawn from unless the environment says otherwise: a red run is red again, and a green one green.
+const SEED: u64 = 1;
+
+/// None is kept on disk: a failure prints its script, and how it is found again.
+fn config() -> ProptestConfig {
+    let said = ProptestConfig::default();
+    let cases = std::env::var_os("PROPTEST_CASES").map_or(CASES, |_| said.cases);
+    let rng_seed = match said.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(SEED),
+        fixed @ RngSeed::Fixed(_) => fixed,
+    };
     ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::default()
+        cases,
+        rng_seed,
+        ..said
     }
 }
 
@@ -37,9 +50,15 @@ pub fn hold(strategy: impl Strategy<Value = Script>, laws: &[Law]) {
 }
 
 pub fn each<S: Strategy>(strategy: S, test: impl Fn(&S::Value) -> TestCaseResult) {
-    let outcome = TestRunner::new(config()).run(&strategy, |value| test(&value));
+    let config = config();
+    let (seed, cases) = (config.rng_seed, config.cases);
+    let outcome = TestRunner::new(config).run(&strategy, |value| test(&value));
     if let Err(failure) = outcome {
-        panic!("{failure}");
+        let name = std::thread::current().name().unwrap_or("").to_owned();
+        panic!(
+            "{failure}\nto replay: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} cargo test -p pubsub-stream --test laws -- \
+             --exact {name}"
+        );
     }
 }
 
