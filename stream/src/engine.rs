@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use hashbrown::HashTable;
 use pubsub_wire::frame::{FrameBuf, opcode};
-use pubsub_wire::value::{GoawayReason, Mode, Welcome};
+use pubsub_wire::value::{GoawayReason, Mode, Overflow, Welcome};
 use pubsub_wire::{Id, close, encode};
 use slab::Slab;
 
@@ -252,24 +252,45 @@ impl Engine {
         &self.stats
     }
 
-    /// The `n` subscriptions that are furthest behind, by messages. What they have lost so far is settled first.
+    /// The `n` subscriptions that are furthest behind, by messages. What these have lost so far is settled first.
     pub fn slowest(&mut self, now: Now, n: usize) -> Vec<Slow> {
-        let parked: Vec<u32> = (self.subscriptions.iter())
-            .filter(|(_, s)| s.hold == Hold::Parked && !s.leaving)
-            .map(|(i, _)| i as u32)
-            .collect();
-        for index in parked {
-            self.settle(now, index);
+        let all = self.subscriptions.iter();
+        let furthest = self.furthest(all.map(|(i, _)| i as u32).collect(), n);
+        let keys: Vec<SubKey> = furthest.iter().map(|(_, index)| self.key(*index)).collect();
+        for key in &keys {
+            let Some(index) = self.subscription_index(*key) else {
+                continue;
+            };
+            let subscription = &self.subscriptions[index as usize];
+            if subscription.hold == Hold::Parked && !subscription.leaving {
+                self.settle(now, index);
+            }
         }
-        let mut lags: Vec<(u64, u32)> = (self.subscriptions.iter())
-            .map(|(i, s)| (s.lag_messages(&self.views), i as u32))
-            .filter(|(lag, _)| *lag > 0)
-            .collect();
-        lags.sort_unstable_by_key(|(lag, index)| (Reverse(*lag), *index));
-        lags.truncate(n);
-        lags.iter()
+        let settled = keys.into_iter().filter_map(|k| self.subscription_index(k));
+        let furthest = self.furthest(settled.collect(), n);
+        furthest
+            .iter()
             .map(|(_, index)| self.slow(now, *index))
             .collect()
+    }
+
+    /// Of these the `n` that are furthest behind: only they are worth settling, since most of many may stand still for long.
+    fn furthest(&self, of: Vec<u32>, n: usize) -> Vec<(u64, u32)> {
+        let lags = of.into_iter().map(|index| {
+            let subscription = &self.subscriptions[index as usize];
+            let lag = subscription.lag_messages(&self.views);
+            // What it has lost beyond its bound and was not settled yet does not wait.
+            let bound = match subscription.overflow {
+                Overflow::DropOldest | Overflow::DropNewest => subscription.bound().messages,
+                Overflow::Conflate | Overflow::Spill | Overflow::Disconnect => u64::MAX,
+            };
+            let replays = subscription.mode == Mode::Replay;
+            (if replays { lag } else { lag.min(bound) }, index)
+        });
+        let mut lags: Vec<(u64, u32)> = lags.filter(|(lag, _)| *lag > 0).collect();
+        lags.sort_unstable_by_key(|(lag, index)| (Reverse(*lag), *index));
+        lags.truncate(n);
+        lags
     }
 
     fn slow(&self, now: Now, index: u32) -> Slow {

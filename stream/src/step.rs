@@ -58,10 +58,11 @@ impl Engine {
         if subscription.has_data(&stand, may_switch) {
             self.make_ready(index);
         } else if subscription.leaving {
+            // Its end waits in the control lane.
         } else if subscription.credit == 0 && subscription.has_messages(&stand) {
             self.park(now, index);
             // Parking may have found a loss, which is told without credit.
-            self.tell_if_starved(now, index);
+            self.tell_if_starved(index);
         } else if subscription.stage == Stage::Ring {
             self.arm_switch(now, index);
             self.set_active(index);
@@ -69,7 +70,7 @@ impl Engine {
     }
 
     /// A subscription without credit that was parked has something to tell.
-    pub(crate) fn tell_if_starved(&mut self, now: Now, index: u32) {
+    fn tell_if_starved(&mut self, index: u32) {
         let Some(subscription) = self.subscriptions.get(index as usize) else {
             return;
         };
@@ -80,7 +81,6 @@ impl Engine {
             if self.sessions[session as usize].blocked {
                 return;
             }
-            let _ = now;
             self.queue(session);
         }
     }
