@@ -67,6 +67,20 @@ impl Backlog {
         self.parts.push_back(part);
     }
 
+    /// A loss behind all others, joined with the one before it where both are of one kind.
+    pub(crate) fn push_gap(&mut self, gap: PendingGap) {
+        let joins =
+            |last: &PendingGap| last.reason == gap.reason && last.to.is_some() == gap.to.is_some();
+        match self.parts.back_mut() {
+            Some(Part::Gap(last)) if joins(last) => {
+                last.to = gap.to;
+                last.count = last.count.zip(gap.count).map(|(a, b)| a + b);
+                last.offset = gap.offset;
+            }
+            _ => self.parts.push_back(Part::Gap(gap)),
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Part> {
         self.first = self.first.wrapping_add(1);
         let part = self.parts.pop_front();

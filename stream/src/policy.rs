@@ -367,6 +367,7 @@ impl Engine {
         {}
         let subscription = &mut self.subscriptions[index as usize];
         if subscription.backlog().is_some() {
+            self.drop_behind(index, under_way);
             return;
         }
         let mut lost = 0;
@@ -384,6 +385,19 @@ impl Engine {
             }
         }
         self.count_lost(reason, lost);
+    }
+
+    /// What of the backlog goes out whatever the bound is leaves so much less for what comes behind it.
+    fn drop_behind(&mut self, index: u32, under_way: u64) {
+        let subscription = &mut self.subscriptions[index as usize];
+        if !subscription.loses_behind(&self.views) || !subscription.is_over(&self.views, under_way)
+        {
+            return;
+        }
+        let stand = self.views.stand(subscription.cohort);
+        let ring = &stand.cohort.ring;
+        let to = ring.within(subscription.reach(&self.views, under_way));
+        subscription.lose_behind(&stand, to.max(ring.first()), GapReason::DropOldest);
     }
 
     /// What passed the bound before it was written to again is lost, and no more than the ring let go of.
@@ -485,8 +499,13 @@ impl Engine {
         match subscription.overflow {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
-            // What is before it is accounted for first.
-            _ if subscription.backlog().is_some() => false,
+            _ if subscription.backlog().is_some() => {
+                let to = ring.taken();
+                if to > subscription.cursor && subscription.loses_behind(&self.views) {
+                    subscription.lose_behind(&stand, to, GapReason::Memory);
+                }
+                false
+            }
             _ => {
                 let lost = subscription.lose(&stand, to, GapReason::Memory);
                 self.stats.lost_memory += lost;

@@ -37,6 +37,10 @@ impl Engine {
             return Err(refusal(ErrorCode::Limit, "topic", why));
         }
         let key = self.key(index);
+        if self.subscriptions[index as usize].hold == Hold::Parked {
+            // A larger bound brings nothing back.
+            self.settle(now, index);
+        }
         self.apply_bound(now, index, &settings.bound);
         if self.subscription_index(key).is_none() {
             return Ok(());

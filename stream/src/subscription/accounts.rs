@@ -2,7 +2,7 @@
 
 use pubsub_wire::value::{Dropped, Ledger, Mode, Pending};
 
-use super::{Stage, Subscription};
+use super::{Lost, Stage, Subscription};
 use crate::backlog::{Backlog, Part, Window};
 use crate::history::History;
 use crate::ring::{Entry, Kind, Mark, Reach, Ring};
@@ -284,6 +284,13 @@ impl Subscription {
             && self.cursor < ring.available(self.cursor)
     }
 
+    /// Whether something is pending before its ring that what is lost there can be told behind.
+    pub(crate) fn loses_behind(&self, views: &Views) -> bool {
+        // The counts of an epoch that ends there are differences to where the cursor stands.
+        let ends = self.parts().any(|p| p.ends_epoch(views));
+        self.backlog().is_some() && !ends && self.since() == 0 && self.hole().is_none()
+    }
+
     /// At half of its bound by messages or bytes it is behind.
     pub(crate) fn is_high(&self, views: &Views, under_way: u64) -> bool {
         self.lag_messages(views) * 2 >= u64::from(self.bound_messages).max(1)
@@ -417,12 +424,13 @@ impl Subscription {
     /// The ledger at this instant; loss is to be settled before.
     pub(crate) fn ledger(&self, views: &Views) -> Ledger {
         let counts = self.counts(views);
-        let lost = self.lost.as_deref().copied().unwrap_or_default();
+        let mut lost = self.lost.as_deref().copied().unwrap_or_default();
         // What falls into an open hole is lost already, though it is told when the hole closes.
         let hole = self.in_hole(views);
-        let falling = hole + self.falling_before_epoch(views);
+        lost.drop_newest += hole;
+        self.add_falling(views, &mut lost);
         let pending = counts.pending - hole;
-        let accounted = pending + falling + self.conflated + lost.total() + counts.filtered;
+        let accounted = pending + self.conflated + lost.total() + counts.filtered;
         Ledger {
             published: counts.published,
             delivered: counts.published.wrapping_sub(accounted),
@@ -430,7 +438,7 @@ impl Subscription {
             conflated: self.conflated,
             dropped: Dropped {
                 drop_oldest: lost.drop_oldest,
-                drop_newest: lost.drop_newest + falling,
+                drop_newest: lost.drop_newest,
                 memory: lost.memory,
             },
             expired: lost.expired,
@@ -458,9 +466,12 @@ impl Subscription {
         })
     }
 
-    /// What of its backlog is lost, up to where its epoch ends.
-    fn falling_before_epoch(&self, views: &Views) -> u64 {
-        let parts = self.parts().take_while(|p| !p.ends_epoch(views));
-        parts.map(Part::falling).sum()
+    /// Adds what of its backlog is lost, up to where its epoch ends.
+    fn add_falling(&self, views: &Views, lost: &mut Lost) {
+        for part in self.parts().take_while(|p| !p.ends_epoch(views)) {
+            if let Part::Gap(gap) = part {
+                *lost.of(gap.reason) += gap.count.unwrap_or(0);
+            }
+        }
     }
 }

@@ -186,6 +186,31 @@ impl Subscription {
         self.last = self.last.max(until);
     }
 
+    /// Gives up the entries of the ring before `to` while something is pending before them: that is told when its place is reached.
+    /// Goes no further than the next mark.
+    pub(crate) fn lose_behind(&mut self, stand: &Stand<'_>, to: u64, reason: GapReason) {
+        let (end, mark) = next_loss(stand, self.cursor, to.max(self.cursor));
+        let count = self.census(stand, self.cursor, end).own;
+        let before = stand.position_before(self.cursor).unwrap_or(self.last);
+        let until = mark
+            .map(|m| m.before)
+            .or_else(|| stand.position_before(end));
+        let until = until.unwrap_or(before);
+        self.pass(stand, end);
+        if count > 0 {
+            let ranged = !stand.cohort.is_rated();
+            let gap = PendingGap {
+                reason,
+                from: ranged.then_some(before + 1),
+                to: ranged.then_some(until),
+                count: Some(count),
+                epoch: Rc::clone(stand.epoch_at(end)),
+                offset: until,
+            };
+            self.extra().backlog.push_gap(gap);
+        }
+    }
+
     /// Publications of its backlog after this rest of the first part.
     pub(crate) fn rest_after(&self, rest: Window) -> u64 {
         let parts = self.backlog().into_iter().flat_map(Backlog::iter).skip(1);

@@ -243,3 +243,31 @@ fn a_hole_that_closes_behind_a_frame_under_way_keeps_nothing_from_the_next_polic
     let told = json!([1, ["drop_newest", 2, 2], ["drop_oldest", 3, 3]]);
     assert_came(settings, steps, End::Quiet, &told);
 }
+
+#[test]
+fn what_one_policy_loses_behind_what_another_keeps_is_told_as_its_own() {
+    let by = |overflow: &str| Step::Reconfigure(json!({"overflow": overflow}));
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0]),
+        by("drop_oldest"),
+        publish(&[1]),
+        publish(&[1]),
+        Step::WaitUs(1000),
+        by("drop_newest"),
+        publish(&[2]),
+        publish(&[2]),
+    ];
+    let settings = json!({"bound": {"messages": 1}, "overflow": "conflate"});
+    let told = json!([1, ["drop_oldest", 2, 3], ["drop_newest", 4, 5]]);
+    assert_came(settings, steps, End::Quiet, &told);
+}
+
+#[test]
+fn a_larger_bound_brings_nothing_back() {
+    let settings = json!({"bound": {"messages": 1}, "overflow": "drop_oldest"});
+    let larger = Step::Reconfigure(json!({"bound": null}));
+    let steps = vec![Step::Take(1), publish(&[0]), publish(&[0]), larger];
+    let told = json!([1, ["drop_oldest", 2, 2]]);
+    assert_came(settings, steps, End::Quiet, &told);
+}
