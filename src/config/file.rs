@@ -47,6 +47,7 @@ pub const WORKER: &[&str] = &[
     "send_buffer_bytes",
     "notsent_lowat_bytes",
     "mode_hold_ms",
+    "cohorts",
 ];
 /// Keys of one `[[retain]]`.
 pub const RETAIN: &[&str] = &["pattern", "size", "age", "count"];

@@ -146,6 +146,7 @@ impl Page<'_> {
                     size(u64::from(worker.notsent_lowat_bytes)),
                 ),
                 ("mode_hold_ms", worker.mode_hold_ms.to_string()),
+                ("cohorts", worker.cohorts.to_string()),
             ],
         )?;
         config

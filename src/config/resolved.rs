@@ -173,6 +173,8 @@ pub struct WorkerLimits {
     pub notsent_lowat_bytes: u32,
     /// A subscription's mode switches once in this time at most, milliseconds.
     pub mode_hold_ms: u64,
+    /// Different rates and batches on one topic or pattern.
+    pub cohorts: usize,
 }
 
 impl Default for WorkerLimits {
@@ -202,6 +204,8 @@ impl Default for WorkerLimits {
             notsent_lowat_bytes: 16 << 10,
             // Who reads in jerks is not told of each.
             mode_hold_ms: 1000,
+            // Each costs about a tenth of a microsecond for each publication.
+            cohorts: 1000,
         }
     }
 }

@@ -217,6 +217,7 @@ pub(super) fn worker(
             0..=1 << 30,
             usual.notsent_lowat_bytes.into(),
         )? as u32,
+        cohorts: own.number("cohorts", 1..=million, usual.cohorts as u64)? as usize,
         mode_hold_ms: own.millis("mode_hold_ms", 0..=600_000, usual.mode_hold_ms)?,
     })
 }

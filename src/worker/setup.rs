@@ -107,6 +107,7 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         pending_publishes: worker.pending_publishes,
         defaults: defaults(config),
         most: most(config),
+        cohorts: worker.cohorts,
         mode_hold_ns: worker.mode_hold_ms.saturating_mul(MS),
         publish_denied: publish_denied(config),
         read_bytes: worker.read_bytes,

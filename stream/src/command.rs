@@ -185,6 +185,7 @@ impl Engine {
                 &format!("a session may have {most} subscriptions"),
             ));
         }
+        self.check_cohorts(&wanted.topic, &settings)?;
         let index = self.add_subscription(now, session, &wanted.topic, &settings);
         self.subscriptions[index as usize].extra().opening = Some(Box::new(Opening {
             id,

@@ -130,6 +130,8 @@ pub struct Config {
     pub defaults: Vec<Defaults>,
     /// What a subscription may ask for at most, by its text, where that is less than `limits`; the first match counts.
     pub most: Vec<(String, BoundLimits)>,
+    /// Different rates and batches on one topic or pattern: each is computed once for all who have it, for every publication.
+    pub cohorts: usize,
     /// A subscription's mode switches once in this time at most, but for one that reaches its bound.
     pub mode_hold_ns: u64,
     /// Patterns that only the node itself publishes.
@@ -162,6 +164,7 @@ impl Default for Config {
             pending_publishes: 4096,
             defaults: Vec::new(),
             most: Vec::new(),
+            cohorts: 1000,
             mode_hold_ns: SECOND,
             publish_denied: Vec::new(),
             read_bytes: 256 << 10,

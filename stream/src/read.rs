@@ -227,9 +227,11 @@ impl Engine {
                 LostHistory::Epoch => GapReason::Epoch,
             };
             let epoch = Rc::clone(&self.views.get(subscription.view).epoch);
+            // Where it is unknown how much is gone, the range says no more than the position does.
+            let known = gap.count.is_some();
             let gap = Gap {
-                from: gap.from,
-                to: gap.to,
+                from: gap.from.filter(|_| known),
+                to: gap.to.filter(|_| known),
                 count: gap.count,
                 reason,
                 epoch,

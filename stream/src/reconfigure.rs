@@ -32,6 +32,7 @@ impl Engine {
             ));
         }
         let settings = self.merge(index, change)?;
+        self.check_cohorts(&change.topic, &settings)?;
         if !self.may_depart(index) {
             let why = "earlier changes wait for what is pending to be read; read, and try again";
             return Err(refusal(ErrorCode::Limit, "topic", why));

@@ -2,11 +2,15 @@
 
 use pubsub_wire::command::Subscribe;
 use pubsub_wire::topic::{is_pattern, matches};
-use pubsub_wire::value::{Batch, Bound, From, Overflow, Rate, RateMode, Settings};
+use pubsub_wire::value::{Batch, Bound, From, Mode, Overflow, Rate, RateMode, Settings};
+use pubsub_wire::{CommandError, ErrorCode};
 
+use crate::command::refusal;
 use crate::config::Defaults;
 use crate::engine::Engine;
+use crate::ring::Reach;
 use crate::subscription::UNLIMITED;
+use crate::terms::Terms;
 
 /// Bound of a subscription where neither it nor the node names another.
 const DEFAULT_BOUND: Bound = Bound {
@@ -30,6 +34,36 @@ impl Engine {
                 .unwrap_or_else(|| self.default_overflow(text)),
             credit: wanted.credit,
         }
+    }
+
+    /// Whether one more rate or batch can be computed for what `text` stands for.
+    pub(crate) fn check_cohorts(
+        &self,
+        text: &str,
+        settings: &Settings,
+    ) -> Result<(), CommandError> {
+        let terms = Terms::new(settings.rate, settings.batch);
+        let Some(view) = self.views.find(text) else {
+            return Ok(());
+        };
+        let bound = Reach {
+            messages: settings.bound.messages.unwrap_or(0),
+            bytes: settings.bound.bytes.unwrap_or(0),
+        };
+        let most = self.config.cohorts;
+        let acting = terms.acting(Mode::Behind, bound);
+        if self.views.get(view).derived.len() < most || self.views.has_cohort(view, acting) {
+            return Ok(());
+        }
+        let field = if settings.rate.is_some() {
+            "rate"
+        } else {
+            "batch"
+        };
+        let why = format!(
+            "there are {most} different rates and batches on this topic already; take one that others have"
+        );
+        Err(refusal(ErrorCode::Limit, field, &why))
     }
 
     /// What a subscription has now.

@@ -174,6 +174,11 @@ impl Views {
         index
     }
 
+    /// Whether there is a cohort of a view that does this.
+    pub(crate) fn has_cohort(&self, view: u32, acting: Acting) -> bool {
+        acting == Acting::default() || self.by_acting.contains_key(&(view, acting))
+    }
+
     /// Forgets a cohort with an operator that nobody is in any more.
     pub(crate) fn remove_cohort(&mut self, index: u32) {
         let cohort = self.cohorts.remove(index as usize);

@@ -16,6 +16,7 @@ fn config() -> Config {
         publish_bytes_per_s: 1 << 20,
         pending_publishes: 2,
         mode_hold_ns: 0,
+        cohorts: 2,
         publish_denied: vec!["execs".into()],
         read_bytes: 1 << 16,
         reads_in_flight: 2,
@@ -385,6 +386,27 @@ fn a_deep_subscription_does_not_starve_the_others_of_its_session() {
         "in the first write already"
     );
     assert!(first.iter().filter(|f| f["topic"] == "deep").count() >= 8);
+}
+
+#[test]
+fn one_more_rate_than_the_node_computes_for_a_topic_is_refused_and_one_that_others_have_is_not() {
+    let mut bench = Bench::new();
+    let rate = |ms: u64| format!(r#""topic":"t","rate":{{"mode":"sample","ms":{ms}}}"#);
+    let first = bench.open();
+    bench.subscribe(first, &rate(1));
+    bench.wait(SECOND);
+    let second = bench.open();
+    bench.subscribe(second, &rate(2));
+    for (ms, op) in [(3, "error"), (2, "subscribed")] {
+        bench.wait(SECOND);
+        let id = bench.open();
+        bench.say(id, &format!(r#"{{"op":"subscribe",{}}}"#, rate(ms)));
+        let answers = bench.take(id);
+        assert_eq!(answers[0]["op"], op, "{answers:?}");
+        let refused = op == "error";
+        assert_eq!(answers[0]["code"] == "limit", refused);
+        assert_eq!(answers[0]["field"] == "rate", refused);
+    }
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(super) fn config() -> Config {
             send_buffer_bytes: 0,
             notsent_lowat_bytes: 16 << 10,
             mode_hold_ms: 1000,
+            cohorts: 1000,
         },
         defaults: Vec::new(),
         most: Vec::new(),
