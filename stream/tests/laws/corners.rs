@@ -271,3 +271,19 @@ fn a_larger_bound_brings_nothing_back() {
     let told = json!([1, ["drop_oldest", 2, 2]]);
     assert_came(settings, steps, End::Quiet, &told);
 }
+
+#[test]
+fn a_drain_takes_what_a_rate_holds_behind_the_hole() {
+    let settings = json!({
+        "rate": {"mode": "sample", "ms": 1}, "bound": {"messages": 3}, "overflow": "drop_newest"
+    });
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0, 1, 2, 3]),
+        Step::WaitUs(1000),
+        Step::Take(300),
+        publish(&[0]),
+    ];
+    let told = json!([1, 2, 3, ["drop_newest", null, null], 5]);
+    assert_came(settings, steps, End::Leave { drain: true }, &told);
+}
