@@ -26,8 +26,11 @@ impl Engine {
             Some(hole) => ring.unpin(from.max(hole.pinned), hole.from),
             None => ring.pin(cursor, from),
         }
-        let before = ring.range(cursor, from).last();
-        let position = before.map_or(subscription.last, |(_, e)| e.offset);
+        let before = ring.range(cursor, from).last().map(|(_, e)| e.offset);
+        let before = before.or_else(|| ring.position_before(from));
+        // Where it stays, what was known before it may have been taken since.
+        let stays = hole.filter(|h| h.from == from).map(|h| h.position);
+        let position = stays.or(before).unwrap_or(subscription.last);
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
         subscription.extra().hole = Some(Hole {
             from,
