@@ -26,7 +26,9 @@ impl Engine {
             Some(hole) => ring.unpin(from.max(hole.pinned), hole.from),
             None => ring.pin(cursor, from),
         }
-        let position = ring.position_before(from);
+        // Where it stays, what was known before it may have been taken since.
+        let stays = hole.filter(|h| h.from == from).and_then(|h| h.position);
+        let position = stays.or_else(|| ring.position_before(from));
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
         subscription.extra().hole = Some(Hole {
             from,

@@ -180,6 +180,14 @@ impl Engine {
         }
     }
 
+    /// Whether it has passed its bound by messages or bytes, and its session ends with that.
+    fn is_to_end(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        let applies =
+            subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked;
+        applies && self.is_over(index)
+    }
+
     /// Ends the session of a subscription that has passed its bound and wants that.
     fn disconnect_if_over(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
@@ -280,7 +288,7 @@ impl Engine {
         self.subscriptions[index as usize].check(&self.views);
         if spills {
             self.spill(now, index);
-        } else {
+        } else if !self.is_to_end(index) {
             self.relocate(index);
         }
         self.subscriptions[index as usize].check(&self.views);

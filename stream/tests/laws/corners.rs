@@ -194,9 +194,27 @@ fn what_waited_by_one_policy_goes_out_by_it() {
 fn one_that_waits_for_the_rest_of_a_frame_alone_is_bounded_by_its_age() {
     let settings = json!({"bound": {"age_ms": 20}, "overflow": "disconnect"});
     let steps = vec![Step::Take(30), publish(&[0]), Step::WaitUs(1_000_000)];
-    let seen = run(settings, steps, End::Quiet);
+    assert_eq!(
+        closed(&run(settings, steps, End::Quiet)),
+        Some(1_020_000_001)
+    );
+}
+
+/// When it was closed as a slow consumer.
+fn closed(seen: &Transcript) -> Option<u64> {
     let closed = |(at, what): &(u64, What)| matches!(what, What::Closed(4001)).then_some(*at);
-    assert_eq!(seen.events.iter().find_map(closed), Some(1_020_000_001));
+    seen.events.iter().find_map(closed)
+}
+
+#[test]
+fn one_whose_rate_begins_to_act_at_its_bound_is_closed_all_the_same() {
+    let rate = json!({"mode": "sample", "ms": 1, "when": "behind"});
+    let settings = json!({"bound": {"bytes": 101}, "overflow": "disconnect", "rate": rate});
+    let steps = vec![Step::Refuse, publish(&[0, 0]), publish(&[0])];
+    assert_eq!(
+        closed(&run(settings, steps, End::Quiet)),
+        Some(1_000_000_000)
+    );
 }
 
 #[test]
@@ -270,4 +288,20 @@ fn a_larger_bound_brings_nothing_back() {
     let steps = vec![Step::Take(1), publish(&[0]), publish(&[0]), larger];
     let told = json!([1, ["drop_oldest", 2, 2]]);
     assert_came(settings, steps, End::Quiet, &told);
+}
+
+#[test]
+fn a_drain_takes_what_a_rate_holds_behind_the_hole() {
+    let settings = json!({
+        "rate": {"mode": "sample", "ms": 1}, "bound": {"messages": 3}, "overflow": "drop_newest"
+    });
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0, 1, 2, 3]),
+        Step::WaitUs(1000),
+        Step::Take(300),
+        publish(&[0]),
+    ];
+    let told = json!([1, 2, 3, ["drop_newest", null, null], 5]);
+    assert_came(settings, steps, End::Leave { drain: true }, &told);
 }

@@ -187,8 +187,9 @@ impl Queue {
             .checked_sub(1)
             .and_then(|before| self.places.get_mut(before))
             && loss.reason == reason
-            && (loss.open || !open)
+            && (loss.open || !open || loss.ranged == ranged)
         {
+            loss.open |= open;
             loss.to = to;
             loss.count += 1;
             loss.ranged &= ranged;

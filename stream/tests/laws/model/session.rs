@@ -155,6 +155,8 @@ impl Session {
             return;
         };
         if drain {
+            // It takes what is pending now: what a rate holds comes behind what a hole has lost so far.
+            subscription.queue.close_hole();
             subscription.flush(now);
             self.leaving = Some(Leaving {
                 id: id.clone(),
