@@ -191,7 +191,8 @@ impl Subscription {
     pub(crate) fn lose_behind(&mut self, stand: &Stand<'_>, to: u64, reason: GapReason) {
         let (end, mark) = next_loss(stand, self.cursor, to.max(self.cursor));
         let count = self.census(stand, self.cursor, end).own;
-        let before = stand.position_before(self.cursor).unwrap_or(self.last);
+        // When its place is reached, it begins after what was handed over or told before.
+        let before = self.last;
         let until = mark
             .map(|m| m.before)
             .or_else(|| stand.position_before(end));

@@ -305,3 +305,20 @@ fn a_drain_takes_what_a_rate_holds_behind_the_hole() {
     let told = json!([1, 2, 3, ["drop_newest", null, null], 5]);
     assert_came(settings, steps, End::Leave { drain: true }, &told);
 }
+
+#[test]
+fn what_is_lost_behind_a_backlog_begins_after_it() {
+    let rate = json!({"mode": "sample", "ms": 100});
+    let settings = json!({"bound": {"messages": 1}, "overflow": "conflate", "rate": rate});
+    let oldest = Step::Reconfigure(json!({"overflow": "drop_oldest", "rate": null}));
+    let steps = vec![
+        publish(&[0]),
+        Step::Refuse,
+        Step::WaitUs(100_000),
+        oldest,
+        publish(&[2]),
+        publish(&[0]),
+    ];
+    let told = json!([1, ["drop_oldest", 2, 3]]);
+    assert_came(settings, steps, End::Quiet, &told);
+}

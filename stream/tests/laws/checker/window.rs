@@ -64,6 +64,13 @@ fn within(facts: &Facts<'_>, at: usize) -> Found {
         facts.published[*i] < at && facts.delivered.contains_key(*i) && facts.whole_at(**i) > at
     };
     let waiting: Vec<usize> = facts.view.iter().filter(waits).copied().collect();
+    if waiting
+        .iter()
+        .all(|i| facts.begun[facts.delivered[i][0]] < at)
+    {
+        // A frame that has begun goes out whole, however small the bound became.
+        return Ok(());
+    }
     let messages = settings.bound.messages.unwrap_or(u64::MAX);
     let mut most = messages;
     // One of each key may be held, and one of each may survive conflation, beside the frame under way.
