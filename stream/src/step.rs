@@ -16,6 +16,10 @@ impl Engine {
             let Some(index) = self.pop_ready(session) else {
                 break;
             };
+            if self.keeps_up(index) {
+                // It waits for the next entry, as it did before.
+                continue;
+            }
             // A write was tried and taken: nothing gives before the next is refused.
             self.unpark(index);
             self.next_step(now, index);
@@ -25,6 +29,20 @@ impl Engine {
             }
         }
         self.ask();
+    }
+
+    /// Whether it has all there is and nothing is to be decided for it: the way of almost every visit.
+    #[inline]
+    fn keeps_up(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        let cohort = self.views.cohort(subscription.cohort);
+        subscription.is_simple()
+            && subscription.stage == Stage::Ring
+            && subscription.hold == Hold::Live
+            && !subscription.announce
+            && !subscription.leaving
+            && subscription.cursor == cohort.ring.head()
+            && cohort.is_active(subscription.member)
     }
 
     /// It takes what it is given again.
