@@ -1,5 +1,7 @@
 //! What a subscription waits for next, once it has been written to or has changed.
 
+use std::rc::Rc;
+
 use pubsub_wire::value::Mode;
 
 use crate::config::Now;
@@ -7,6 +9,7 @@ use crate::cursor::{self, lift, place};
 use crate::engine::Engine;
 use crate::ring::Hold;
 use crate::subscription::{Stage, Subscription};
+use crate::terms::Terms;
 
 impl Engine {
     /// The kernel took all of a write: the first `turns` ready subscriptions had theirs and stand behind the others now.
@@ -36,7 +39,10 @@ impl Engine {
     fn keeps_up(&self, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
         let cohort = self.views.cohort(subscription.cohort);
+        // What acts on its messages acts in every mode, and it is where that is done.
+        let stays = |t: &Rc<Terms>| subscription.joined.is_some() && !t.waits_for_behind();
         subscription.is_simple()
+            && subscription.terms.as_ref().is_none_or(stays)
             && subscription.stage == Stage::Ring
             && subscription.hold == Hold::Live
             && !subscription.announce
