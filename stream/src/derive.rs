@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::rc::Rc;
 
-use pubsub_wire::encode::{self, MsgView, Place};
+use pubsub_wire::encode::{self, MsgView};
 
 use crate::cohort::Cohort;
 use crate::config::{CloseHow, Now};
@@ -231,19 +231,7 @@ impl Engine {
     /// The frame of a message that passed a rate.
     fn encode_released(&mut self, cohort: u32, released: &Released) -> Rc<[u8]> {
         let view = self.views.stand(cohort).view;
-        let publication = &released.publication;
-        let msg = MsgView {
-            sub: view.is_pattern.then_some(&*view.text),
-            topic: publication.topic(),
-            offset: publication.offset,
-            ts: publication.ts_us,
-            key: publication.key(),
-            data: &publication.data,
-        };
-        let place = Place {
-            part: None,
-            resume: released.resume,
-        };
+        let (msg, place) = released.message(view.is_pattern.then_some(&*view.text));
         Rc::from(self.frames.text(|out| encode::msg_at(out, &msg, place)))
     }
 

@@ -11,6 +11,8 @@ mod rate;
 
 use std::rc::Rc;
 
+use pubsub_wire::encode::{MsgView, Place};
+
 pub(crate) use batch::{Closed, Open, write_item};
 pub(crate) use rate::Rates;
 
@@ -82,6 +84,24 @@ impl Released {
     /// The position after it.
     pub(crate) fn position(&self) -> i64 {
         self.resume.unwrap_or(self.publication.offset)
+    }
+
+    /// It as it is written; `sub` is the pattern it is sent for.
+    pub(crate) fn message<'a>(&'a self, sub: Option<&'a str>) -> (MsgView<'a>, Place) {
+        let publication = &self.publication;
+        let view = MsgView {
+            sub,
+            topic: publication.topic(),
+            offset: publication.offset,
+            ts: publication.ts_us,
+            key: publication.key(),
+            data: &publication.data,
+        };
+        let place = Place {
+            part: None,
+            resume: self.resume,
+        };
+        (view, place)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use pubsub_wire::encode::{self, BATCH_END, MsgView, Place};
+use pubsub_wire::encode::{self, BATCH_END};
 use pubsub_wire::frame::{FrameBuf, frame_len};
 use pubsub_wire::value::Batch;
 
@@ -149,18 +149,6 @@ impl Open {
 
 /// An item as it stands in a batch.
 pub(crate) fn write_item(out: &mut Vec<u8>, released: &Released) {
-    let publication = &released.publication;
-    let view = MsgView {
-        sub: None,
-        topic: publication.topic(),
-        offset: publication.offset,
-        ts: publication.ts_us,
-        key: publication.key(),
-        data: &publication.data,
-    };
-    let place = Place {
-        part: None,
-        resume: released.resume,
-    };
+    let (view, place) = released.message(None);
     encode::batch_item(out, &view, place);
 }
