@@ -50,8 +50,8 @@ pub(crate) struct Backlog {
     parts: VecDeque<Part>,
     /// Number of the first part.
     first: u32,
-    /// What rates of cohorts that were left had left out after the log began anew, where that stands in a part.
-    pub(crate) filtered_anew: u64,
+    /// For each place in it where the log begins anew: what rates of cohorts that were left had left out from there to the next.
+    filtered_anew: VecDeque<u64>,
 }
 
 impl Backlog {
@@ -116,6 +116,33 @@ impl Backlog {
     /// The part of that number.
     pub(crate) fn part(&self, number: u32) -> Option<&Part> {
         self.parts.get(number.wrapping_sub(self.first) as usize)
+    }
+
+    /// The log begins anew in what is about to be pushed, and `filtered` were left out from there on.
+    pub(crate) fn push_epoch(&mut self, filtered: u64) {
+        self.filtered_anew.push_back(filtered);
+    }
+
+    /// More were left out of the last epoch that begins in it.
+    pub(crate) fn filter_last_epoch(&mut self, filtered: u64) {
+        if let Some(last) = self.filtered_anew.back_mut() {
+            *last += filtered;
+        }
+    }
+
+    /// The next epoch begins. Returns what was left out of it.
+    pub(crate) fn begin_epoch(&mut self) -> u64 {
+        self.filtered_anew.pop_front().unwrap_or(0)
+    }
+
+    /// What was left out of epochs that have yet to begin.
+    pub(crate) fn filtered_later(&self) -> u64 {
+        self.filtered_anew.iter().sum()
+    }
+
+    /// How many epochs begin in it.
+    pub(crate) fn epochs(&self) -> usize {
+        self.filtered_anew.len()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Part> {

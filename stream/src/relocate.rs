@@ -49,25 +49,36 @@ impl Engine {
 
     /// Puts all that is pending into the backlog and leaves the cohort. Returns what was published for it so far.
     pub(crate) fn depart(&mut self, index: u32) -> u64 {
-        let counts = self.subscriptions[index as usize].counts(&self.views);
-        let anew = self.subscriptions[index as usize].filtered_anew(&self.views);
+        let subscription = &self.subscriptions[index as usize];
+        let counts = subscription.counts(&self.views);
+        self.leave_filtered(index, counts.filtered);
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        if anew > 0 {
-            subscription.extra().backlog.filtered_anew += anew;
-        }
-        if counts.filtered > 0 {
-            subscription.lost.get_or_insert_default().filtered = counts.filtered;
-        }
-        let resolved = counts.published - counts.pending - subscription.falling();
+        let resolved = counts.published - counts.pending - counts.falling;
         self.leave_window(index);
         self.leave_held(index);
         let subscription = &self.subscriptions[index as usize];
-        let waiting = subscription.backlog_messages() + subscription.falling();
-        let published = resolved + waiting + subscription.in_flight();
+        let published = resolved + subscription.backlog_whole() + subscription.in_flight();
         self.leave_cohort(index);
         published
+    }
+
+    /// What the rate of its cohort left out is remembered with the epoch it is of. `present`: of the one it is in.
+    fn leave_filtered(&mut self, index: u32, present: u64) {
+        let subscription = &self.subscriptions[index as usize];
+        let (ring, anew) = subscription.filtered_in_ring(&self.views);
+        let subscription = &mut self.subscriptions[index as usize];
+        let begins = subscription.backlog().is_some_and(|b| b.epochs() > 0);
+        if begins && ring > 0 {
+            subscription.extra().backlog.filter_last_epoch(ring);
+        }
+        if !begins && present > 0 {
+            subscription.lost.get_or_insert_default().filtered = present;
+        }
+        for filtered in anew {
+            subscription.extra().backlog.push_epoch(filtered);
+        }
     }
 
     /// What stands in the ring for it becomes a window of its backlog; a hole behind it becomes gaps.

@@ -21,6 +21,8 @@ pub(crate) struct Census {
 pub(crate) struct Counts {
     pub(crate) published: u64,
     pub(crate) pending: u64,
+    /// Lost in its backlog, which is told when its place is reached.
+    pub(crate) falling: u64,
     pub(crate) filtered: u64,
 }
 
@@ -86,6 +88,19 @@ impl Part {
         match self {
             Self::Window(w) => epoch_mark(w.ring(views), w.cursor, w.until).is_some(),
             Self::Held { .. } | Self::Gap(_) => false,
+        }
+    }
+
+    /// How many times the log begins anew in it.
+    #[cfg(debug_assertions)]
+    fn epochs(&self, views: &Views) -> usize {
+        match self {
+            Self::Window(w) => {
+                let marks = w.ring(views).marks_from(w.cursor);
+                let inside = marks.take_while(|m| m.ordinal < w.until);
+                inside.filter(|m| m.kind == Kind::Epoch).count()
+            }
+            Self::Held { .. } | Self::Gap(_) => 0,
         }
     }
 
@@ -170,11 +185,6 @@ impl Subscription {
 
     pub(crate) fn backlog_messages(&self) -> u64 {
         self.parts().map(Part::pending).sum()
-    }
-
-    /// Publications of its backlog that are lost, which is told when their place is reached.
-    pub(crate) fn falling(&self) -> u64 {
-        self.parts().map(Part::falling).sum()
     }
 
     fn backlog_bytes(&self, views: &Views) -> u64 {
@@ -319,11 +329,13 @@ impl Subscription {
             Stage::History => Counts {
                 published: self.history().map_or(0, |h| h.published),
                 pending: self.history().map_or(0, History::pending) + self.in_flight(),
+                falling: 0,
                 filtered: before,
             },
             Stage::Ring => self.epoch_in_backlog(views).unwrap_or_else(|| {
                 let mut counts = self.ring_counts(&views.stand(self.cohort));
                 counts.pending += self.backlog_messages() + self.in_flight();
+                counts.falling = self.parts().map(Part::falling).sum();
                 counts.filtered += before;
                 counts
             }),
@@ -337,12 +349,12 @@ impl Subscription {
             if let Part::Window(window) = part
                 && let Some(mark) = epoch_mark(window.ring(views), window.cursor, window.until)
             {
-                let ring = window.ring(views);
-                pending += window.own_before(ring, mark.ordinal);
-                let all: u64 = self.backlog_messages() + self.in_flight() + self.falling();
+                pending += window.own_before(window.ring(views), mark.ordinal);
+                let later = self.backlog_whole() + self.in_flight() - pending - falling;
                 return Some(Counts {
-                    published: self.gauge().wrapping_sub(self.start) - (all - pending - falling),
+                    published: self.gauge().wrapping_sub(self.start) - later,
                     pending,
+                    falling,
                     filtered: self.lost.as_ref().map_or(0, |l| l.filtered),
                 });
             }
@@ -352,18 +364,24 @@ impl Subscription {
         None
     }
 
-    /// What the rate of its cohort has left out of an epoch that it has not come to yet.
-    pub(crate) fn filtered_anew(&self, views: &Views) -> u64 {
+    /// All that stands before its ring: what waits, is lost there, or was left out of epochs that begin there.
+    pub(crate) fn backlog_whole(&self) -> u64 {
+        let later = self.backlog().map_or(0, Backlog::filtered_later);
+        self.parts().map(Part::all).sum::<u64>() + later
+    }
+
+    /// What the rate of its cohort has left out of the epoch its cursor stands in, and of each that begins after it.
+    pub(crate) fn filtered_in_ring(&self, views: &Views) -> (u64, Vec<u64>) {
         let stand = views.stand(self.cohort);
-        let (Some(operator), Some(_)) = (&stand.cohort.operator, &self.joined) else {
-            return 0;
-        };
-        let ring = &stand.cohort.ring;
-        match epoch_mark(ring, self.cursor, ring.head()) {
-            Some(mark) => operator.filtered - mark.filtered,
-            None if self.parts().any(|p| p.ends_epoch(views)) => self.ring_counts(&stand).filtered,
-            None => 0,
-        }
+        let epochs = stand.cohort.ring.marks_from(self.cursor);
+        let begins: Vec<u64> = epochs
+            .filter(|m| m.kind == Kind::Epoch)
+            .map(|m| m.filtered)
+            .collect();
+        let end = stand.cohort.operator.as_ref().map_or(0, |o| o.filtered);
+        let ends = begins.iter().skip(1).copied().chain([end]);
+        let anew = begins.iter().zip(ends).map(|(from, to)| to - from);
+        (self.ring_counts(&stand).filtered, anew.collect())
     }
 
     /// What its cohort's source had come to when it joined: its `start` is a difference to that.
@@ -384,6 +402,7 @@ impl Subscription {
             return Counts {
                 published: end.wrapping_sub(self.start) - marks,
                 pending: window.own,
+                falling: 0,
                 filtered: 0,
             };
         };
@@ -403,6 +422,7 @@ impl Subscription {
         Counts {
             published: seen.wrapping_sub(self.start),
             pending: window.own + held,
+            falling: 0,
             filtered: filtered - joined.filtered - older_filtered,
         }
     }
@@ -411,6 +431,8 @@ impl Subscription {
     pub(crate) fn check(&self, views: &Views) {
         #[cfg(debug_assertions)]
         if self.stage != Stage::Opening {
+            let epochs: usize = self.parts().map(|p| p.epochs(views)).sum();
+            debug_assert_eq!(self.backlog().map_or(0, Backlog::epochs), epochs);
             let ledger = self.ledger(views);
             debug_assert_eq!(
                 ledger.delivered.wrapping_add(self.in_flight()),

@@ -291,11 +291,12 @@ impl Subscription {
                 self.conflated = 0;
                 self.lost = None;
                 if met == Met::Backlog {
-                    let filtered = std::mem::take(&mut self.extra().backlog.filtered_anew);
+                    let backlog = &mut self.extra().backlog;
+                    let (filtered, later) = (backlog.begin_epoch(), backlog.filtered_later());
                     if filtered > 0 {
                         self.lost.get_or_insert_default().filtered = filtered;
                     }
-                    self.start = self.gauge().wrapping_sub(left + filtered);
+                    self.start = self.gauge().wrapping_sub(left + filtered + later);
                 } else if let Some(joined) = &mut self.joined {
                     // Nothing was held any more when the mark came.
                     self.start = mark.seen;
