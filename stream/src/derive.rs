@@ -20,6 +20,9 @@ use crate::subscription::Subscription;
 
 impl Engine {
     /// An entry of the hub goes into every view it belongs to.
+    ///
+    /// Into all rings of a view first, and only then is acted on what that means for their subscribers: one that goes over to
+    /// another cohort because of it finds it there already, and not a second time.
     pub(crate) fn append(&mut self, now: Now, view: u32, entry: &EntryRef<'_>) {
         // A session that an earlier view's entry cost may have taken this view along.
         let Some(record) = self.views.find_by_index(view).filter(|v| v.watched) else {
@@ -31,10 +34,8 @@ impl Engine {
         if is_derived {
             self.derive(now, view, entry);
         }
-        let Some(cohort) = self.views.find_cohort(plain).filter(|c| c.view == view) else {
-            return;
-        };
-        if cohort.ring.is_wanted() {
+        let is_wanted = self.views.cohort(plain).ring.is_wanted();
+        if is_wanted {
             let frame = self.encode(view, entry);
             let new = NewEntry {
                 offset: entry.offset,
@@ -45,9 +46,14 @@ impl Engine {
                 source: 0,
             };
             self.push(plain, new, entry.topic, entry.key);
-            self.after_push(now, plain);
         } else {
-            cohort.ring.skip(entry.offset);
+            self.views.cohort_mut(plain).ring.skip(entry.offset);
+        }
+        if is_derived {
+            self.after_derive(now, view);
+        }
+        if is_wanted {
+            self.after_push(now, plain);
         }
     }
 
@@ -58,21 +64,30 @@ impl Engine {
         let mut cohorts = std::mem::take(&mut self.deriving);
         cohorts.clear();
         cohorts.extend_from_slice(&self.views.get(view).derived);
+        let mut released = std::mem::take(&mut self.released);
         for index in &cohorts {
-            // A session that an earlier cohort's entry cost may have taken this one along.
-            let mut released = std::mem::take(&mut self.released);
-            if let Some(cohort) = self.views.find_cohort(*index).filter(|c| c.view == view)
-                && let Some(operator) = &mut cohort.operator
-            {
+            let cohort = self.views.cohort_mut(*index);
+            if let Some(operator) = &mut cohort.operator {
                 let before = operator.filtered;
                 operator.handle(now, &publication, &mut released);
                 let filtered = operator.filtered - before;
                 self.stats.filtered += filtered * cohort.members.len() as u64;
                 self.release(now, *index, &mut released);
+            }
+        }
+        self.released = released;
+        self.deriving = cohorts;
+    }
+
+    /// What follows from it for the subscribers of its derived logs.
+    fn after_derive(&mut self, now: Now, view: u32) {
+        let cohorts = std::mem::take(&mut self.deriving);
+        for index in &cohorts {
+            // A session that an earlier cohort's entry cost may have taken this one along.
+            if (self.views.find_cohort(*index)).is_some_and(|c| c.view == view) {
                 self.after_release(now, *index);
                 self.arm_cohort(*index);
             }
-            self.released = released;
         }
         self.deriving = cohorts;
         self.mind_memory();
