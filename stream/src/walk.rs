@@ -187,6 +187,9 @@ impl Engine {
                 Some(Part::Gap(_)) => return None,
                 Some(Part::Window(window)) => {
                     let conflates = window.conflates && walk.mode == Mode::Behind;
+                    if self.is_gone(window, at, conflates) {
+                        return None;
+                    }
                     self.next_in_window(window, at, conflates)
                 }
                 Some(Part::Held { slice, .. }) => slice.entries.get(at as usize).map(|e| Step {
@@ -224,7 +227,21 @@ impl Engine {
             own: 0,
             position: 0,
         };
+        if self.is_gone(&window, at, conflates) {
+            return None;
+        }
         self.next_in_window(&window, at, conflates)
+    }
+
+    /// Whether what stood at `at` in a window was taken away: that is settled before anything behind it is handed over.
+    fn is_gone(&self, window: &Window, at: u64, conflates: bool) -> bool {
+        let cohort = self.views.cohort(window.cohort);
+        let next = if conflates {
+            cohort.compact.as_ref().map_or(0, |c| c.horizon())
+        } else {
+            cohort.ring.available(at)
+        };
+        at < window.until && next > at
     }
 
     /// The next entry or mark of a window from `at` on; of the entries only the newest of each key, if it conflates.
@@ -232,20 +249,10 @@ impl Engine {
         if at >= window.until {
             return None;
         }
-        let cohort = self.views.cohort(window.cohort);
-        let horizon = cohort.compact.as_ref().map_or(0, |c| c.horizon());
-        let is_gone = if conflates {
-            horizon > at
-        } else {
-            cohort.ring.available(at) > at
-        };
-        if is_gone {
-            // What is gone is settled before anything behind it is handed over.
-            return None;
-        }
         if conflates {
             return self.next_survivor(window, at);
         }
+        let cohort = self.views.cohort(window.cohort);
         let mut range = cohort.ring.range(at, window.until);
         let (at, entry) = range.find(|(_, e)| e.source >= window.since)?;
         Some(Step {
