@@ -7,7 +7,7 @@
 use pubsub_wire::close;
 use pubsub_wire::value::{GapReason, Mode, Overflow};
 
-use crate::backlog::Part;
+use crate::backlog::{Part, Window};
 use crate::cohort::{Gauge, Trip};
 use crate::config::{CloseHow, Now};
 use crate::cursor::{self, lift, place};
@@ -450,20 +450,25 @@ impl Engine {
             }
             Part::Window(window) => {
                 let window = *window;
-                // Of what a conflating window passes over on the way no position is known: it is told with it.
-                let next = if window.conflates {
-                    self.views.stand(window.cohort).at_hand(window.cursor + 1)
-                } else {
-                    window.cursor + 1
-                };
-                let to = next.min(window.until);
-                let lost = subscription.lose_window(&self.views, window, to, reason);
-                self.count_lost(reason, lost);
-                self.move_window(index, to);
+                self.lose_from_window(index, window, window.cursor + 1, reason);
             }
         }
         self.tidy_backlog(index);
         true
+    }
+
+    /// Gives up what stands before `to` in the window that is the first part of its backlog.
+    pub(crate) fn lose_from_window(
+        &mut self,
+        index: u32,
+        window: Window,
+        to: u64,
+        reason: GapReason,
+    ) {
+        let subscription = &mut self.subscriptions[index as usize];
+        let lost = subscription.lose_window(&self.views, window, to, reason);
+        self.count_lost(reason, lost);
+        self.move_window(index, to);
     }
 
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.

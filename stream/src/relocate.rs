@@ -371,9 +371,12 @@ impl Engine {
         self.subscriptions[index as usize].tidy();
     }
 
+    /// A gap that is the first part of its backlog is queued to be told.
     pub(crate) fn tell_gap(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        let Some(Part::Gap(gap)) = subscription.extra().backlog.pop() else {
+        let part = subscription.extra().backlog.pop();
+        debug_assert!(matches!(part, Some(Part::Gap(_))));
+        let Some(Part::Gap(gap)) = part else {
             return;
         };
         let (reason, count) = (gap.reason, gap.count.unwrap_or(0));

@@ -5,6 +5,7 @@
 
 use pubsub_wire::value::{GapReason, Mode};
 
+use crate::backlog::{Backlog, Part};
 use crate::config::Now;
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
@@ -99,13 +100,28 @@ impl Engine {
             parts.is_some_and(|b| in_ring || b.iter().any(|p| p.ends_epoch(&e.views)))
         };
         while ends(self) {
-            if !self.lose_front(index, GapReason::Retention) {
-                self.tell_gap(index);
-            }
+            self.lose_first_part(index);
         }
         let subscription = &mut self.subscriptions[index as usize];
         lift(subscription, self.views.cohort_mut(subscription.cohort));
         subscription.lose_epochs(&self.views.stand(subscription.cohort));
+    }
+
+    /// Gives up the first part of its backlog, whatever it is.
+    fn lose_first_part(&mut self, index: u32) {
+        let front = self.subscriptions[index as usize].backlog();
+        match front.and_then(Backlog::front) {
+            Some(Part::Gap(_)) => self.tell_gap(index),
+            Some(Part::Window(window)) if window.conflates => {
+                let (window, reason) = (*window, GapReason::Retention);
+                self.lose_from_window(index, window, window.until, reason);
+                self.tidy_backlog(index);
+            }
+            Some(Part::Window(_) | Part::Held { .. }) => {
+                self.lose_front(index, GapReason::Retention);
+            }
+            None => {}
+        }
     }
 
     /// A reader of history goes on in the ring, at its present head, once it is through with its slice.
