@@ -374,7 +374,8 @@ impl Engine {
         }
     }
 
-    /// When memory is short, the oldest entries of all rings leave, whoever needs them, until an eighth is free again.
+    /// To be called wherever more may be held than before: something came, or a ring let go of what is then held twice, as pinned and
+    /// as the newest of its key. When memory is short, the oldest entries of all rings leave, whoever needs them, until an eighth is free again.
     pub(crate) fn mind_memory(&mut self) {
         let budget = self.config.ring_bytes as u64;
         let is_short = self.stats.ring_bytes + self.partials.bytes() > budget;

@@ -195,6 +195,7 @@ impl Engine {
     pub fn handle_disconnect(&mut self, _now: Now, session: SessionId) {
         if let Some(index) = self.session_index(session) {
             self.forget(index);
+            self.mind_memory();
         }
     }
 

@@ -33,7 +33,7 @@ impl Engine {
         }
         let settings = self.merge(index, change)?;
         self.check_cohorts(&change.topic, &settings)?;
-        if !self.may_depart(index) {
+        if self.moves(index, &settings) && !self.may_depart(index) {
             let why = "earlier changes wait for what is pending to be read; read, and try again";
             return Err(refusal(ErrorCode::Limit, "topic", why));
         }
@@ -67,6 +67,14 @@ impl Engine {
             encode::reconfigured(out, id, &change.topic, &settings);
         });
         Ok(())
+    }
+
+    /// Whether what is pending may have to wait apart from what comes under these settings: credit and bound leave it where it is.
+    fn moves(&self, index: u32, settings: &Settings) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        let terms = subscription.terms.as_deref().copied().unwrap_or_default();
+        terms != Terms::new(settings.rate, settings.batch)
+            || subscription.overflow != settings.overflow
     }
 
     /// The settings as they will be.

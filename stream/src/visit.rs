@@ -153,12 +153,14 @@ impl Engine {
                 // It comes back with credit. Another member stands at `next` now.
                 self.next_step(now, subscription_index);
                 self.keep_going(cohort_index, next, subscription_index);
+                self.mind_memory();
                 continue;
             }
             self.make_ready(subscription_index);
             if self.sessions[session as usize].blocked {
                 // Its socket refused: it comes back when the socket takes again. Another member stands at `next` now.
                 self.park(now, subscription_index);
+                self.mind_memory();
                 continue;
             }
             self.views.cohort_mut(cohort_index).scan = Scan::At {
