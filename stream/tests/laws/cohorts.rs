@@ -6,7 +6,7 @@ use crate::checker::{ALL, check, render};
 use crate::drive::{Transcript, World};
 use crate::equal::{messages, told};
 use crate::laws::each;
-use crate::script::{ANY, Acts, Draw, Script, Step, patch, script, step};
+use crate::script::{ANY, Acts, Draw, End, Pub, Script, Step, patch, script, step};
 use crate::subject::Subject;
 
 const ON_SOCKETS: Acts = Acts {
@@ -156,4 +156,44 @@ fn a_late_joiner_gets_the_part_that_is_newer_than_its_start_in_the_phase_of_the_
         );
         Ok(())
     });
+}
+
+#[test]
+fn one_that_goes_over_to_another_cohort_because_of_an_entry_has_it_once() {
+    let begin = |when: &str| Script {
+        text: "t.a",
+        settings: json!({
+            "batch": {"messages": 1},
+            "rate": {"mode": "throttle", "ms": 100, "when": when},
+            "bound": {"messages": 4},
+        }),
+        steps: Vec::new(),
+        end: End::Quiet,
+    };
+    let (goes, stays) = (begin("behind"), begin("always"));
+    let mut world = World::new(Subject::new());
+    let (first, second) = (world.open(), world.open());
+    goes.begin(&mut world, first);
+    // The cohort that the first will go over to is there, and gets each entry after the one it leaves.
+    stays.begin(&mut world, second);
+    let entry = Pub {
+        topic: 0,
+        key: 0,
+        size: 1,
+    };
+    goes.step(&mut world, first, &Step::Refuse, 0);
+    for number in 1..6 {
+        goes.step(&mut world, first, &Step::Publish(vec![entry]), number);
+    }
+    goes.step(&mut world, first, &Step::TakeAll, 6);
+    goes.end(&mut world, first);
+    let seen = world.transcript(first);
+    check(&seen, "t.a", &ALL).unwrap_or_else(|why| panic!("{why}"));
+    let came: Vec<_> = messages(&seen)
+        .into_iter()
+        .flat_map(|(_, items)| items)
+        .collect();
+    let offsets: Vec<_> = came.iter().map(|i| i["offset"].clone()).collect();
+    let once: std::collections::BTreeSet<_> = offsets.iter().map(Value::to_string).collect();
+    assert_eq!(offsets.len(), once.len(), "{}", render(&seen));
 }
