@@ -185,7 +185,10 @@ impl Engine {
 
     /// Lets those begin who waited for the view to be confirmed, and those ask who read on.
     fn open_waiting(&mut self, now: Now, index: u32) {
-        let plain = self.views.get(index).plain;
+        // What the mark cost in memory may have been the last session's life, and the view with it.
+        let Some(plain) = self.views.find_by_index(index).map(|v| v.plain) else {
+            return;
+        };
         let waiting: Vec<_> = (self.views.cohort(plain).members.iter().copied())
             .filter(|m| self.subscriptions[*m as usize].stage != Stage::Ring)
             .map(|m| self.key(m))
