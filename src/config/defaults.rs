@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 
 use pubsub_wire::command::{BatchPatch, FieldError, Patch, RatePatch};
 use pubsub_wire::limits::BoundLimits;
+use pubsub_wire::topic::covers;
 use pubsub_wire::value::{Batch, Bound, Overflow, Rate, RateMode, When};
 
 use super::file::{File, Table};
@@ -298,19 +299,6 @@ fn at_most(
 fn note(origins: &mut Origins, list: &str, pattern: &str, table: &Table) {
     for (key, given) in table {
         origins.insert(format!("{list} {pattern} {key}"), given.origin.clone());
-    }
-}
-
-/// Whether every topic that `text` matches is matched by `pattern` too: the engine's rule for which entries count.
-fn covers(pattern: &str, text: &str) -> bool {
-    let (mut outer, mut inner) = (pattern.split('.'), text.split('.'));
-    loop {
-        match (outer.next(), inner.next()) {
-            (Some(ALL), Some(_)) | (None, None) => return true,
-            (Some("*"), Some(token)) if token != ALL => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
     }
 }
 

@@ -275,21 +275,3 @@ fn more_than_is_allowed_is_refused_with_what_allows_it() {
         assert_eq!(read(&text).unwrap_err(), part);
     }
 }
-
-#[test]
-fn a_pattern_covers_those_that_match_no_more() {
-    for (pattern, text, wanted) in [
-        (">", ">", true),
-        (">", "a", true),
-        ("a.>", "a.*.b", true),
-        ("a.>", "a", false),
-        ("*.>", ">", false),
-        ("*", ">", false),
-        ("*", "*", true),
-        ("a.*", "a.b", true),
-        ("a.b", "a.*", false),
-        ("a", "a.b", false),
-    ] {
-        assert_eq!(covers(pattern, text), wanted, "{pattern} {text}");
-    }
-}

@@ -1,7 +1,7 @@
 //! The settings of a subscription: what it named, what the node has for what it didn't, and what the node allows.
 
 use pubsub_wire::command::Subscribe;
-use pubsub_wire::topic::{is_pattern, matches};
+use pubsub_wire::topic::covers;
 use pubsub_wire::value::{Batch, Bound, From, Mode, Overflow, Rate, RateMode, Settings};
 use pubsub_wire::{CommandError, ErrorCode};
 
@@ -148,39 +148,4 @@ fn batch_text(batch: Batch) -> String {
     let bytes = batch.bytes.map(|n| format!("{n} bytes"));
     let all: Vec<String> = [ms, messages, bytes].into_iter().flatten().collect();
     format!("batch {}", all.join(", "))
-}
-
-/// Whether a subscription to `text` can receive nothing but what `pattern` stands for.
-fn covers(pattern: &str, text: &str) -> bool {
-    pattern == text || (!is_pattern(text) && matches(pattern, text)) || includes(pattern, text)
-}
-
-/// Whether every topic that `text` matches is matched by `pattern` too, token by token.
-fn includes(pattern: &str, text: &str) -> bool {
-    let (mut outer, mut inner) = (pattern.split('.'), text.split('.'));
-    loop {
-        match (outer.next(), inner.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some("*"), Some(token)) if token != ">" => {}
-            (Some(a), Some(b)) if a == b => {}
-            _ => return false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::includes;
-
-    #[test]
-    fn a_pattern_includes_another_that_matches_no_more() {
-        assert!(includes("quotes.>", "quotes.*"));
-        assert!(includes("quotes.>", "quotes.>"));
-        assert!(includes("quotes.>", "quotes.A.b"));
-        assert!(includes("quotes.*", "quotes.A"));
-        assert!(!includes("quotes.*", "quotes.>"));
-        assert!(!includes("quotes.>", ">"));
-        assert!(!includes("quotes.>", "quotes"));
-        assert!(!includes("quotes.A", "quotes.*"));
-    }
 }

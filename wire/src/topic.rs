@@ -127,6 +127,19 @@ pub fn matches(pattern: &str, topic: &str) -> bool {
     }
 }
 
+/// Whether every topic that a subscription of `text` matches is matched by `pattern` too. Both have been checked.
+pub fn covers(pattern: &str, text: &str) -> bool {
+    let (mut outer, mut inner) = (pattern.split('.'), text.split('.'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The bytes before the first dot, and those behind it if there is one.
 fn first_token(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(b'.', text) {
@@ -235,6 +248,29 @@ mod tests {
             ("a.b", "a", false),
         ] {
             assert_eq!(matches(pattern, topic), expected, "{pattern} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_those_that_match_no_more() {
+        for (pattern, text, wanted) in [
+            (">", ">", true),
+            (">", "a", true),
+            ("a.>", "a.*.b", true),
+            ("a.>", "a", false),
+            ("a.>", "a.>", true),
+            ("a.*", "a.>", false),
+            ("a.>", ">", false),
+            ("a.>", "a.>", true),
+            ("a.*", "a.>", false),
+            ("*.>", ">", false),
+            ("*", ">", false),
+            ("*", "*", true),
+            ("a.*", "a.b", true),
+            ("a.b", "a.*", false),
+            ("a", "a.b", false),
+        ] {
+            assert_eq!(covers(pattern, text), wanted, "{pattern} {text}");
         }
     }
 }
