@@ -55,8 +55,9 @@ impl<'a> Stand<'a> {
             .break_from(ordinal)
             .filter(|m| m.ordinal < ring.first());
         let mark = mark.map(|m| (m.ordinal, m.before));
-        // Whatever is at hand next tells where it begins.
-        let next = [survivor, pinned, mark].into_iter().flatten().min();
+        // Whatever is at hand next tells where it begins; a mark that is pinned tells it itself.
+        let all = [mark, survivor, pinned].into_iter().flatten();
+        let next = all.min_by_key(|(at, _)| *at);
         next.map(|(_, before)| before)
             .or_else(|| ring.position_before(ring.first()))
     }
