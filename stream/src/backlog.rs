@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::history::Slice;
-use crate::subscription::PendingGap;
+use crate::subscription::{PendingGap, join};
 
 /// Parts that wait at most: a client that changes its settings over and over while it reads nothing is refused.
 pub(crate) const PARTS_MAX: usize = 32;
@@ -72,11 +72,7 @@ impl Backlog {
         let joins =
             |last: &PendingGap| last.reason == gap.reason && last.to.is_some() == gap.to.is_some();
         match self.parts.back_mut() {
-            Some(Part::Gap(last)) if joins(last) => {
-                last.to = gap.to;
-                last.count = last.count.zip(gap.count).map(|(a, b)| a + b);
-                last.offset = gap.offset;
-            }
+            Some(Part::Gap(last)) if joins(last) => join(last, &gap),
             _ => self.parts.push_back(Part::Gap(gap)),
         }
     }

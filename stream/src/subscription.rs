@@ -15,7 +15,7 @@ use std::rc::Rc;
 use pubsub_wire::Id;
 use pubsub_wire::value::{From, Gap, GapReason, Mode, Overflow};
 
-pub(crate) use lose::Met;
+pub(crate) use lose::{Met, join};
 
 use crate::backlog::{Backlog, Part};
 use crate::history::History;
