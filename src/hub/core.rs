@@ -192,8 +192,9 @@ impl<L: Log> Hub<L> {
                 self.workers[watcher.worker.index()].push_new(offset, entry.bytes());
             }
         }
-        if let Some(poorer) = self.newest.insert(topic, &entry) {
-            self.forget_if_idle(poorer);
+        if let Some(left) = self.newest.insert(topic, &entry) {
+            self.interest.note_newest_left(left.topic, left.offset);
+            self.forget_if_idle(left.topic);
         }
         Ok(offset)
     }

@@ -39,6 +39,9 @@ pub struct View {
     pub watchers: Vec<Watcher>,
     /// The newest offset of any of its entries that has left the log. Its history is what lies above.
     pub floor: i64,
+    /// The newest offset that has left the table of newest values for want of room since it is watched: a reader of the newest
+    /// of each key who had not come so far misses some.
+    pub newest_left: i64,
     /// How many of its entries have left the log since it is watched.
     pub left: u64,
     /// Of some positions that readers have reached: how many of its entries lie at or before (counted as `left` is, plus what
@@ -77,6 +80,16 @@ impl Interest {
         self.topics.get(topic.index()).map_or(&[], Vec::as_slice)
     }
 
+    /// The newest value of a key of this topic has left the table for want of room.
+    pub fn note_newest_left(&mut self, topic: TopicId, offset: i64) {
+        let Some(views) = self.topics.get(topic.index()) else {
+            return;
+        };
+        for view in views {
+            self.views[view.0 as usize].newest_left = offset;
+        }
+    }
+
     /// A view that exists.
     pub fn view(&self, view: ViewId) -> &View {
         &self.views[view.0 as usize]
@@ -110,6 +123,7 @@ impl Interest {
             topics: found,
             watchers: Vec::new(),
             floor,
+            newest_left: 0,
             left: 0,
             marks: BTreeMap::new(),
         });

@@ -63,8 +63,9 @@ impl NewestTable {
         !matches!(self.topics.get(topic.index()), None | Some(OfTopic::None))
     }
 
-    /// An entry has been numbered. Returns the topic that lost its oldest key to the limit.
-    pub fn insert(&mut self, topic: TopicId, entry: &Entry) -> Option<TopicId> {
+    /// An entry has been numbered. Returns the value that had to leave for it: the limit is reached, and its key is the one longest
+    /// unchanged.
+    pub fn insert(&mut self, topic: TopicId, entry: &Entry) -> Option<Held> {
         if self.topics.len() <= topic.index() {
             self.topics.resize_with(topic.index() + 1, OfTopic::default);
         }
@@ -168,10 +169,10 @@ impl NewestTable {
         }
     }
 
-    fn remove_oldest(&mut self) -> Option<TopicId> {
+    fn remove_oldest(&mut self) -> Option<Held> {
         let (offset, held) = self.by_offset.pop_first()?;
         self.topics[held.topic.index()].remove(offset, &held.entry, &self.hasher);
-        Some(held.topic)
+        Some(held)
     }
 }
 

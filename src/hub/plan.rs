@@ -122,7 +122,7 @@ impl<L: Log> Hub<L> {
             Start::Continue {
                 offset,
                 compacted: true,
-            } => Ok(Plan::new(What::Compacted, *offset, Begin::Here)),
+            } => Ok(self.plan_compacted(view, *offset)),
             Start::Continue {
                 offset,
                 compacted: false,
@@ -143,6 +143,20 @@ impl<L: Log> Hub<L> {
                 };
                 Ok(Plan::instead(gap, *otherwise, floor, cursor))
             }
+        }
+    }
+
+    /// The newest of each key, further. What left the table meanwhile is missing, as far as it is known.
+    fn plan_compacted(&self, view: ViewId, offset: i64) -> Plan {
+        let misses = offset < self.interest.view(view).newest_left;
+        Plan {
+            gap: misses.then_some(SliceGap {
+                reason: LostHistory::Memory,
+                from: None,
+                to: None,
+                count: None,
+            }),
+            ..Plan::new(What::Compacted, offset, Begin::Here)
         }
     }
 

@@ -29,7 +29,8 @@ mod has {
     pub(super) const FROM: u8 = 4;
     pub(super) const TO: u8 = 8;
     pub(super) const COUNT: u8 = 16;
-    pub(super) const ALL: u8 = 31;
+    pub(super) const MEMORY: u8 = 32;
+    pub(super) const ALL: u8 = 63;
 }
 
 /// Appends one publication.
@@ -223,10 +224,10 @@ fn put_gap(out: &mut Vec<u8>, gap: Option<&SliceGap>) {
         return;
     };
     let mut bits = has::GAP;
-    bits |= if gap.reason == LostHistory::Epoch {
-        has::EPOCH
-    } else {
-        0
+    bits |= match gap.reason {
+        LostHistory::Retention => 0,
+        LostHistory::Epoch => has::EPOCH,
+        LostHistory::Memory => has::MEMORY,
     };
     bits |= if gap.from.is_some() { has::FROM } else { 0 };
     bits |= if gap.to.is_some() { has::TO } else { 0 };
@@ -245,16 +246,18 @@ fn take_gap(body: &mut Body<'_>) -> Result<Option<SliceGap>, LinkError> {
     if bits == 0 {
         return Ok(None);
     }
-    if bits & has::GAP == 0 || bits & !has::ALL != 0 {
+    let reason = match bits & (has::EPOCH | has::MEMORY) {
+        0 => Some(LostHistory::Retention),
+        has::EPOCH => Some(LostHistory::Epoch),
+        has::MEMORY => Some(LostHistory::Memory),
+        _ => None,
+    };
+    let known = bits & has::GAP != 0 && bits & !has::ALL == 0;
+    let Some(reason) = reason.filter(|_| known) else {
         return Err(LinkError::BadValue {
             field: "gap",
             value: bits,
         });
-    }
-    let reason = if bits & has::EPOCH == 0 {
-        LostHistory::Retention
-    } else {
-        LostHistory::Epoch
     };
     let mut number = |bit: u8| {
         if bits & bit == 0 {

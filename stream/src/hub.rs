@@ -95,6 +95,8 @@ pub enum LostHistory {
     Retention,
     /// It never was in this log.
     Epoch,
+    /// Of the newest of each key, some left the node's table before they were read.
+    Memory,
 }
 
 /// What is missing before a slice.

@@ -225,6 +225,7 @@ impl Engine {
             let reason = match gap.reason {
                 LostHistory::Retention => GapReason::Retention,
                 LostHistory::Epoch => GapReason::Epoch,
+                LostHistory::Memory => GapReason::Memory,
             };
             let epoch = Rc::clone(&self.views.get(subscription.view).epoch);
             // Where it is unknown how much is gone, the range says no more than the position does.

@@ -32,6 +32,10 @@ pub(super) struct Chain {
     asked_at: i64,
     read: Vec<i64>,
     pub(super) joined: bool,
+    /// The newest of each key that had still to be read when a compacted reader had its first slice.
+    owed: Vec<(String, String, i64)>,
+    /// It was told that some of those had left before it came to them.
+    misses: bool,
 }
 
 /// See the module.
@@ -135,6 +139,8 @@ impl Peer {
             asked_at: self.position,
             read: Vec::new(),
             joined: false,
+            owed: Vec::new(),
+            misses: false,
         };
         self.reads_ever += 1;
         self.chains.insert(self.reads_ever, chain);
@@ -288,6 +294,9 @@ impl Peer {
                 && offsets.is_sorted()
         );
         check_gap(chain, head, text, truth, self.single_rule);
+        chain.misses |= head
+            .gap
+            .is_some_and(|gap| gap.reason == LostHistory::Memory);
         if let (Some(gap), Start::After { otherwise, .. }) = (head.gap, &chain.start) {
             chain.compacted |= *otherwise == pubsub_wire::value::Else::Last && chain.upto.is_none();
             assert!(
@@ -296,6 +305,10 @@ impl Peer {
                     || gap.from.is_some()
                     || chain.compacted
             );
+        }
+        if chain.compacted && chain.upto.is_none() {
+            chain.owed = truth.newest_of(text);
+            chain.owed.retain(|(_, _, offset)| *offset > head.end);
         }
         if !chain.compacted {
             assert_eq!(
@@ -382,6 +395,15 @@ impl Peer {
                     "{topic} {key} {offset}: {found:?}"
                 );
             }
+            for (topic, key, offset) in &chain.owed {
+                let found = known.get(&(topic.clone(), key.clone()));
+                let is_lost =
+                    |(from, to, _): &(i64, i64, _)| *to >= *offset && *from <= truth.head();
+                assert!(
+                    chain.misses || found >= Some(offset) || watched.lost.iter().any(is_lost),
+                    "{topic} {key} {offset}: {found:?}, and nothing was said"
+                );
+            }
         }
     }
 }
@@ -401,7 +423,13 @@ fn check_gap(chain: &Chain, head: &SliceHead, text: &str, truth: &Truth, single_
         return;
     };
     let before = before.expect("a gap follows a position");
-    if gap.reason == LostHistory::Epoch {
+    if gap.reason == LostHistory::Memory {
+        assert!(
+            truth.newest_left(text, before),
+            "some did leave after {before}"
+        );
+    }
+    if gap.reason != LostHistory::Retention {
         assert_eq!((gap.from, gap.to, gap.count), (None, None, None));
         return;
     }

@@ -330,3 +330,49 @@ fn what_is_held_before_a_readers_place_is_not_counted_among_what_it_lost_behind(
     assert_eq!((gap.from, gap.to), (Some(3), Some(5)));
     assert!(gap.count.is_none_or(|count| count == 3), "{gap:?}");
 }
+
+#[test]
+fn a_reader_of_the_newest_of_each_key_is_told_when_some_leave_before_it_comes_to_them() {
+    let settings = Settings::new(Limits::default(), 100, 3);
+    let mut stand = Stand::with(&[keep(">", 100)], settings);
+    let worker = stand.join();
+    stand.watch(worker, 1, "a");
+    stand.watch(worker, 2, "b");
+    for key in ["x", "y", "z"] {
+        stand.publish("a", Some(key));
+    }
+    stand.turn();
+    stand.take(worker);
+    let further = Start::Continue {
+        offset: 1,
+        compacted: true,
+    };
+    let (head, offsets) = stand.slice(worker, 1, further.clone());
+    assert_eq!((head.gap, offsets), (None, vec![2, 3]));
+    // There is room for three keys: what is new takes the places of x and y.
+    stand.publish("b", Some("v"));
+    stand.publish("b", Some("w"));
+    stand.turn();
+    let (head, offsets) = stand.slice(worker, 1, further);
+    let memory = SliceGap {
+        reason: LostHistory::Memory,
+        from: None,
+        to: None,
+        count: None,
+    };
+    assert_eq!((head.start, head.gap, offsets), (1, Some(memory), vec![3]));
+    let later = Start::Continue {
+        offset: 2,
+        compacted: true,
+    };
+    assert_eq!(
+        stand.slice(worker, 1, later).0.gap,
+        None,
+        "it had read those"
+    );
+    let other = Start::Continue {
+        offset: 0,
+        compacted: true,
+    };
+    assert_eq!(stand.slice(worker, 2, other).0.gap, None, "none of its own");
+}

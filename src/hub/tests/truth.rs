@@ -33,6 +33,8 @@ pub(super) struct Truth {
     keys_max: usize,
     /// Offset of the newest value by topic and identity.
     pub(super) newest: BTreeMap<(String, String), i64>,
+    /// What left them for want of room: topic and offset.
+    newest_gone: Vec<(String, i64)>,
 }
 
 impl Truth {
@@ -42,6 +44,7 @@ impl Truth {
             rules,
             keys_max,
             newest: BTreeMap::new(),
+            newest_gone: Vec::new(),
         }
     }
 
@@ -78,7 +81,9 @@ impl Truth {
                 .iter()
                 .min_by_key(|(_, offset)| **offset)
                 .map(|(key, _)| key.clone());
-            self.newest.remove(&oldest.expect("not empty"));
+            let oldest = oldest.expect("not empty");
+            let offset = self.newest.remove(&oldest).expect("it is there");
+            self.newest_gone.push((oldest.0, offset));
         }
         offset
     }
@@ -130,6 +135,12 @@ impl Truth {
         self.of_view(text, after, upto)
             .map(|fact| fact.offset)
             .collect()
+    }
+
+    /// Whether a newest value of a view above `after` has left for want of room.
+    pub(super) fn newest_left(&self, text: &str, after: i64) -> bool {
+        let mut gone = self.newest_gone.iter();
+        gone.any(|(topic, offset)| *offset > after && matches(text, topic))
     }
 
     /// The newest values of a view.

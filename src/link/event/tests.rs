@@ -25,7 +25,11 @@ fn held() -> impl Strategy<Value = Held> {
 }
 
 fn heads() -> impl Strategy<Value = SliceHead> {
-    let reason = prop_oneof![Just(LostHistory::Retention), Just(LostHistory::Epoch)];
+    let reason = prop_oneof![
+        Just(LostHistory::Retention),
+        Just(LostHistory::Epoch),
+        Just(LostHistory::Memory),
+    ];
     let gap = (reason, of(any::<i64>()), of(any::<i64>()), of(any::<u64>())).prop_map(
         |(reason, from, to, count)| SliceGap {
             reason,

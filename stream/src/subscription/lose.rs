@@ -14,7 +14,7 @@ use crate::ring::{Kind, Mark};
 use crate::views::{Stand, Views};
 
 /// Gaps that wait apart at most; past it a loss is told with the last of its kind.
-const GAPS_MAX: usize = 256;
+const GAPS_MAX: usize = 1024;
 
 /// Where a mark or a loss is met: in the ring of the cohort, or in the part before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -350,7 +350,7 @@ mod tests {
     fn reasons_that_alternate_for_long_wait_in_a_bounded_queue_and_lose_no_count() {
         let mut subscription = Subscription::new(0, 0, 0, 0);
         let epoch: Rc<str> = Rc::from("e");
-        for number in 0..1000 {
+        for number in 0..10_000 {
             let reason = [GapReason::DropOldest, GapReason::Expired][number % 2];
             subscription.lose_counted(2, reason, 3 * number as i64, Rc::clone(&epoch), false);
         }
@@ -358,8 +358,8 @@ mod tests {
         assert_eq!(gaps.len(), GAPS_MAX);
         for reason in [GapReason::DropOldest, GapReason::Expired] {
             let told = gaps.iter().filter(|g| g.reason == reason);
-            assert_eq!(told.filter_map(|g| g.count).sum::<u64>(), 1000);
+            assert_eq!(told.filter_map(|g| g.count).sum::<u64>(), 10_000);
         }
-        assert_eq!(gaps.iter().filter_map(|g| g.to).max(), Some(3 * 999));
+        assert_eq!(gaps.iter().filter_map(|g| g.to).max(), Some(3 * 9_999));
     }
 }
