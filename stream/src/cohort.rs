@@ -76,9 +76,15 @@ impl Trips {
     fn pop(&mut self, gauge: Gauge, reached: u64) -> Option<Trip> {
         let heap = self.heap(gauge);
         match heap.peek() {
-            Some(Reverse((at, _))) if reached > *at => heap.pop().map(|Reverse((_, trip))| trip),
-            _ => None,
+            Some(Reverse((at, _))) if reached > *at => {}
+            _ => return None,
         }
+        let trip = heap.pop().map(|Reverse((_, trip))| trip);
+        if heap.is_empty() {
+            // Many trip together, and seldom again soon.
+            heap.shrink_to_fit();
+        }
+        trip
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Engine {
     pub(crate) quiet_ns: u64,
     pub(crate) closed: VecDeque<Closed>,
     pub(crate) frames: FrameBuf,
+    /// The frame of every heartbeat.
+    pub(crate) ping: Rc<[u8]>,
     pub(crate) route: Vec<u32>,
     /// Scratch space of the way through operators.
     pub(crate) deriving: Vec<u32>,
@@ -96,6 +98,8 @@ impl Engine {
     /// An engine without sessions and without a hub.
     pub fn new(config: Config) -> Self {
         let budget = Rc::new(Cell::new(0));
+        let mut frames = FrameBuf::new();
+        let ping = Rc::from(frames.control(opcode::PING, &[]));
         Self {
             reads: Reads::new(config.reads_in_flight, config.ring_bytes / 4, budget),
             publishes: Publishes::default(),
@@ -119,7 +123,8 @@ impl Engine {
             cohort_timers: BinaryHeap::new(),
             quiet_ns: u64::MAX,
             closed: VecDeque::new(),
-            frames: FrameBuf::new(),
+            frames,
+            ping,
             route: Vec::new(),
             deriving: Vec::new(),
             released: Vec::new(),

@@ -62,7 +62,7 @@ impl Engine {
     /// The last message of the backlog falls into the hole behind it. `false`: there is none, or a mark or what conflates stands
     /// there.
     fn lose_last(&mut self, index: u32) -> bool {
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         let behind = backlog.pop_last_if(|p| matches!(p, Part::Gap(_)));
         let behind = behind.and_then(|part| match part {
             Part::Gap(gap) => Some(gap),
@@ -73,7 +73,7 @@ impl Engine {
         let extra = self.subscriptions[index as usize].extra();
         match (lost, behind) {
             (Some(lost), Some(behind)) if lost.to.is_some() == behind.to.is_some() => {
-                extra.backlog.push(Part::Gap(PendingGap {
+                extra.backlog_mut().push(Part::Gap(PendingGap {
                     from: lost.from,
                     count: lost.count.zip(behind.count).map(|(a, b)| a + b),
                     ..behind
@@ -81,7 +81,7 @@ impl Engine {
             }
             (lost, behind) => {
                 let gaps = lost.into_iter().chain(behind);
-                gaps.for_each(|gap| extra.backlog.push(Part::Gap(gap)));
+                gaps.for_each(|gap| extra.backlog_mut().push(Part::Gap(gap)));
             }
         }
         found
@@ -89,7 +89,7 @@ impl Engine {
 
     /// Takes the last message out of the backlog, as a gap in its place.
     fn take_last(&mut self, index: u32) -> Option<PendingGap> {
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         let gap = |offset: i64, rated: bool, epoch: Rc<str>| PendingGap {
             reason: GapReason::DropNewest,
             from: (!rated).then_some(offset),

@@ -148,7 +148,7 @@ impl Engine {
         }
         let subscription = &self.subscriptions[index as usize];
         let view = self.views.get(subscription.view);
-        for gap in subscription.extra.iter().flat_map(|e| &e.gaps) {
+        for gap in subscription.gaps() {
             bytes.extend_from_slice(self.frames.text(|out| encode::gap(out, &view.text, gap)));
         }
         let mut ledger = subscription.ledger(&self.views);

@@ -42,6 +42,8 @@ impl Piece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     Rest,
+    /// A heartbeat's: from its hand-over on the time runs.
+    Ping,
     Control,
     Gap,
     Mode(Mode),
@@ -137,6 +139,9 @@ impl Engine {
             });
             self.plan.items.push(Item::of(What::Rest, NONE));
         }
+        if self.sessions[index as usize].owes_ping() {
+            self.plan.add(Rc::clone(&self.ping), What::Ping, NONE);
+        }
         let through = self.plan_control(now, index);
         if through && !self.sessions.get(index as usize).is_some_and(|s| s.closing) {
             self.plan_data(now, index);
@@ -159,9 +164,7 @@ impl Engine {
             .min(self.plan.room())
         {
             let frame = match &self.sessions[index as usize].control[at] {
-                Control::Frame(frame) | Control::Ping(frame) | Control::Close { frame, .. } => {
-                    Rc::clone(frame)
-                }
+                Control::Frame(frame) | Control::Close { frame, .. } => Rc::clone(frame),
                 Control::Ledger { id, subscription } => {
                     let (id, subscription) = (id.clone(), *subscription);
                     self.compose_ledger(now, id.as_ref(), subscription)
@@ -247,7 +250,7 @@ impl Engine {
     fn plan_gaps(&mut self, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
         let text = &self.views.get(subscription.view).text;
-        for gap in subscription.extra.iter().flat_map(|e| &e.gaps) {
+        for gap in subscription.gaps() {
             if self.plan.pieces.len() == until {
                 return;
             }

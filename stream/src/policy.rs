@@ -442,7 +442,7 @@ impl Engine {
                 self.count_lost(reason, 1);
                 if let Some(Part::Held { index: at, .. }) = self.subscriptions[index as usize]
                     .extra()
-                    .backlog
+                    .backlog_mut()
                     .front_mut()
                 {
                     *at += 1;

@@ -289,7 +289,7 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         subscription.stage = Stage::History;
         subscription.last = position;
-        subscription.extra().history = Some(History::new(position, compacted));
+        subscription.extra().history = Some(Box::new(History::new(position, compacted)));
         self.answer_subscribed(index, position);
     }
 

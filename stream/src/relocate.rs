@@ -71,13 +71,13 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let begins = subscription.backlog().is_some_and(|b| b.epochs() > 0);
         if begins && ring > 0 {
-            subscription.extra().backlog.filter_last_epoch(ring);
+            subscription.extra().backlog_mut().filter_last_epoch(ring);
         }
         if !begins && present > 0 {
             subscription.lost.get_or_insert_default().filtered = present;
         }
         for filtered in anew {
-            subscription.extra().backlog.push_epoch(filtered);
+            subscription.extra().backlog_mut().push_epoch(filtered);
         }
     }
 
@@ -147,7 +147,7 @@ impl Engine {
             offset: to,
         };
         if count > 0 {
-            let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+            let backlog = self.subscriptions[index as usize].extra().backlog_mut();
             backlog.push(Part::Gap(gap));
         }
         let Some(mark) = mark else {
@@ -166,7 +166,7 @@ impl Engine {
 
     fn push_window(&mut self, index: u32, window: Window) {
         self.enter_window(&window);
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         backlog.push(Part::Window(window));
     }
 
@@ -189,7 +189,7 @@ impl Engine {
             };
             self.subscriptions[index as usize]
                 .extra()
-                .backlog
+                .backlog_mut()
                 .push(part);
         }
     }
@@ -283,7 +283,7 @@ impl Engine {
 
     /// The first window of its backlog begins at `to` from now on.
     pub(crate) fn move_window(&mut self, index: u32, to: u64) {
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         let Some(Part::Window(window)) = backlog.front_mut() else {
             return;
         };
@@ -307,13 +307,16 @@ impl Engine {
 
     /// The first part of its backlog is through, or given up.
     pub(crate) fn pop_part(&mut self, index: u32) {
-        let part = self.subscriptions[index as usize].extra().backlog.pop();
+        let part = self.subscriptions[index as usize]
+            .extra()
+            .backlog_mut()
+            .pop();
         self.leave_part(index, part.as_ref());
     }
 
     /// Nothing is left of the last part of its backlog.
     pub(crate) fn pop_last_part(&mut self, index: u32) {
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         let part = backlog.pop_last_if(|_| true);
         self.leave_part(index, part.as_ref());
     }
@@ -374,7 +377,7 @@ impl Engine {
     /// A gap that is the first part of its backlog is queued to be told.
     pub(crate) fn tell_gap(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        let part = subscription.extra().backlog.pop();
+        let part = subscription.extra().backlog_mut().pop();
         debug_assert!(matches!(part, Some(Part::Gap(_))));
         let Some(Part::Gap(gap)) = part else {
             return;

@@ -45,7 +45,7 @@ impl Engine {
         let mut history = History::new(subscription.last, false);
         history.published = subscription.cursor.wrapping_sub(subscription.start);
         history.step = Step::Queued;
-        subscription.extra().history = Some(history);
+        subscription.extra().history = Some(Box::new(history));
         subscription.stage = Stage::History;
         self.reads.queue(key);
     }
@@ -85,7 +85,7 @@ impl Engine {
         let mut history = History::new(subscription.last, false);
         history.published = published;
         history.step = Step::Queued;
-        subscription.extra().history = Some(history);
+        subscription.extra().history = Some(Box::new(history));
         subscription.stage = Stage::History;
         self.reads.queue(key);
     }
@@ -182,7 +182,7 @@ impl Engine {
         } else {
             history.step = Step::Queued;
         }
-        subscription.extra().history = Some(history);
+        subscription.extra().history = Some(Box::new(history));
         if begins_anew {
             // It may find its new place in the ring.
             self.advance_history(index);

@@ -18,8 +18,6 @@ pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) enum Control {
     /// A whole frame.
     Frame(Rc<[u8]>),
-    /// A heartbeat's ping frame: from its hand-over on the time runs.
-    Ping(Rc<[u8]>),
     /// A ledger, to be taken at the frame boundary where it is written.
     Ledger {
         id: Option<Id>,
@@ -41,9 +39,7 @@ impl Control {
     /// What it counts against the lane's bound.
     pub(crate) fn bytes(&self) -> u32 {
         match self {
-            Self::Frame(frame) | Self::Ping(frame) | Self::Close { frame, .. } => {
-                frame.len() as u32
-            }
+            Self::Frame(frame) | Self::Close { frame, .. } => frame.len() as u32,
             Self::Ledger { .. } | Self::Unsubscribed { .. } => LATER_BYTES,
         }
     }
@@ -80,7 +76,7 @@ pub(crate) enum Rest {
 pub(crate) enum Heartbeat {
     /// Waiting for something to be received.
     Listening,
-    /// A ping waits for the kernel.
+    /// A ping is to go out before all else, as long as the session is open.
     Queued,
     /// A ping went out then.
     Sent(u64),
@@ -187,6 +183,15 @@ impl Session {
         self.partial.is_some()
             || !self.control.is_empty()
             || (self.ready_first != NONE && !self.closing)
+            || self.owes_ping()
+    }
+
+    /// Whether a ping is to go out of which nothing is with the kernel.
+    pub(crate) fn owes_ping(&self) -> bool {
+        let begun = |p: &Partial| p.rest == Rest::Ping;
+        self.heartbeat == Heartbeat::Queued
+            && !self.closing
+            && !self.partial.as_ref().is_some_and(begun)
     }
 }
 

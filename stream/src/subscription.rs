@@ -7,15 +7,16 @@
 //! Law: published = delivered + conflated + filtered + lost by each reason + pending, at any instant, within one epoch.
 
 mod accounts;
+mod gaps;
 mod lose;
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use pubsub_wire::Id;
 use pubsub_wire::value::{From, Gap, GapReason, Mode, Overflow};
 
-pub(crate) use lose::{Met, join};
+pub(crate) use gaps::{Gaps, join};
+pub(crate) use lose::Met;
 
 use crate::backlog::{Backlog, Part};
 use crate::history::History;
@@ -118,25 +119,29 @@ pub(crate) struct Joined {
     pub(crate) passed: u64,
 }
 
-/// What few subscriptions have.
+/// What few subscriptions have; a hole many at once.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
-    pub(crate) gaps: VecDeque<PendingGap>,
-    pub(crate) backlog: Backlog,
+    gaps: Option<Box<Gaps>>,
+    backlog: Option<Box<Backlog>>,
     pub(crate) hole: Option<Hole>,
-    pub(crate) history: Option<History>,
+    pub(crate) history: Option<Box<History>>,
     pub(crate) opening: Option<Box<Opening>>,
     pub(crate) draining: Option<Box<Draining>>,
 }
 
 impl Extra {
     fn is_empty(&self) -> bool {
-        self.gaps.is_empty()
-            && self.backlog.is_empty()
+        self.gaps.as_ref().is_none_or(|g| g.is_empty())
+            && self.backlog.as_ref().is_none_or(|b| b.is_empty())
             && self.hole.is_none()
             && self.history.is_none()
             && self.opening.is_none()
             && self.draining.is_none()
+    }
+
+    pub(crate) fn backlog_mut(&mut self) -> &mut Backlog {
+        self.backlog.get_or_insert_default()
     }
 }
 
@@ -248,22 +253,30 @@ impl Subscription {
     }
 
     pub(crate) fn history(&self) -> Option<&History> {
-        self.extra.as_ref()?.history.as_ref()
+        self.extra.as_ref()?.history.as_deref()
     }
 
     pub(crate) fn history_mut(&mut self) -> Option<&mut History> {
-        self.extra.as_mut()?.history.as_mut()
+        self.extra.as_mut()?.history.as_deref_mut()
     }
 
     pub(crate) fn backlog(&self) -> Option<&Backlog> {
-        self.extra
-            .as_ref()
-            .map(|e| &e.backlog)
-            .filter(|b| !b.is_empty())
+        let backlog = self.extra.as_ref()?.backlog.as_deref();
+        backlog.filter(|b| !b.is_empty())
     }
 
-    pub(crate) fn gaps(&self) -> usize {
-        self.extra.as_ref().map_or(0, |e| e.gaps.len())
+    /// Losses that have yet to be announced.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = &PendingGap> {
+        let gaps = self.extra.as_ref().and_then(|e| e.gaps.as_deref());
+        gaps.into_iter().flat_map(Gaps::iter)
+    }
+
+    /// The first of them is told.
+    pub(crate) fn pop_gap(&mut self) {
+        if let Some(gaps) = self.extra.as_mut().and_then(|e| e.gaps.as_mut()) {
+            gaps.pop();
+        }
+        self.tidy();
     }
 
     pub(crate) fn hole(&self) -> Option<Hole> {
@@ -281,6 +294,9 @@ impl Subscription {
 
     /// Gives memory back that is no longer of use.
     pub(crate) fn tidy(&mut self) {
+        if let Some(extra) = &mut self.extra {
+            extra.gaps.take_if(|g| g.is_empty());
+        }
         if self.extra.as_ref().is_some_and(|e| e.is_empty()) {
             self.extra = None;
         }
@@ -357,7 +373,7 @@ impl Subscription {
 
     /// Whether there is something to hand over but messages.
     fn has_notices(&self, stand: &Stand<'_>, may_switch: bool) -> bool {
-        if self.gaps() > 0 || self.announce {
+        if self.announce || self.gaps().next().is_some() {
             return true;
         }
         let Some(extra) = &self.extra else {
@@ -365,7 +381,7 @@ impl Subscription {
         };
         let through = self.backlog().is_none() && self.cursor >= self.end(stand);
         let closes = extra.hole.is_some() && through && self.under_way == 0;
-        let gap = matches!(extra.backlog.front(), Some(Part::Gap(_)));
+        let gap = matches!(self.backlog().and_then(Backlog::front), Some(Part::Gap(_)));
         let drained = extra.draining.is_some() && (through || self.credit == 0);
         self.stage == Stage::Ring && (may_switch || closes || gap || drained)
     }

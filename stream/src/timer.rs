@@ -6,13 +6,12 @@
 use std::cmp::Reverse;
 use std::rc::Rc;
 
-use pubsub_wire::frame::opcode;
 use pubsub_wire::{close, encode};
 
 use crate::config::{CloseHow, Now, SessionId};
 use crate::engine::Engine;
 use crate::ring::{Kind, Mark};
-use crate::session::{Control, Heartbeat, NONE};
+use crate::session::{Heartbeat, NONE};
 
 /// A close frame that the kernel has not taken for so long is given up.
 pub(crate) const CLOSE_FLUSH_NS: u64 = 5_000_000_000;
@@ -139,9 +138,8 @@ impl Engine {
         let idle_at = session.received_ns + self.config.heartbeat_ns;
         match session.heartbeat {
             Heartbeat::Listening if now.mono_ns >= idle_at && !session.closing => {
-                let frame = Rc::from(self.frames.control(opcode::PING, &[]));
                 self.sessions[index as usize].heartbeat = Heartbeat::Queued;
-                self.control(index, Control::Ping(frame));
+                self.queue_first(index);
             }
             Heartbeat::Listening => self.arm(index, idle_at),
             // The time does not run before the ping has reached the kernel.

@@ -128,8 +128,7 @@ impl Engine {
             What::Mark => self.begin_mark(item),
             What::Gap => {
                 let subscription = &mut self.subscriptions[item.subscription as usize];
-                subscription.extra().gaps.pop_front();
-                subscription.tidy();
+                subscription.pop_gap();
             }
             What::Mode(mode) => {
                 let subscription = &mut self.subscriptions[item.subscription as usize];
@@ -140,7 +139,7 @@ impl Engine {
                 Self::set_mode(&mut self.stats, subscription, mode);
             }
             What::Drained => self.remove_subscription(item.subscription),
-            What::Rest | What::Control => {}
+            What::Rest | What::Ping | What::Control => {}
         }
         Rest::Other
     }
@@ -171,7 +170,7 @@ impl Engine {
     }
 
     fn move_part(&mut self, index: u32, to: u64, delivered: u64) {
-        let backlog = &mut self.subscriptions[index as usize].extra().backlog;
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         match backlog.front_mut() {
             Some(Part::Window(window)) => {
                 let window = *window;
@@ -249,6 +248,9 @@ impl Engine {
             self.partials.drop(&partial.frame);
             return partial.rest;
         }
+        if what == What::Ping {
+            return Rest::Ping;
+        }
         let Some(control) = session.control.pop_front() else {
             return Rest::Other;
         };
@@ -257,7 +259,6 @@ impl Engine {
         }
         session.control_bytes = session.control_bytes.saturating_sub(control.bytes());
         match control {
-            Control::Ping(_) => Rest::Ping,
             Control::Close { code, .. } => {
                 self.stats.count_close(code);
                 Rest::Close { code }

@@ -3,7 +3,6 @@
 //! Laws: a loss is counted when its gap is queued; gaps are queued in the order of the stream; a cursor is moved here or by the
 //! beginning of a frame, and nowhere else.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use pubsub_wire::value::GapReason;
@@ -12,9 +11,6 @@ use super::{PendingGap, Subscription};
 use crate::backlog::{Backlog, Part, Window};
 use crate::ring::{Kind, Mark};
 use crate::views::{Stand, Views};
-
-/// Gaps that wait apart at most; past it a loss is told with the last of its kind.
-const GAPS_MAX: usize = 1024;
 
 /// Where a mark or a loss is met: in the ring of the cohort, or in the part before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +208,7 @@ impl Subscription {
                 epoch: Rc::clone(stand.epoch_at(end)),
                 offset: until,
             };
-            self.extra().backlog.push_gap(gap);
+            self.extra().backlog_mut().push_gap(gap);
         }
     }
 
@@ -235,37 +231,9 @@ impl Subscription {
         }
     }
 
-    /// Queues a gap, joined with the one before it where both are of one kind.
+    /// Queues a gap.
     pub(crate) fn announce_gap(&mut self, gap: PendingGap) {
-        let gaps = &mut self.extra().gaps;
-        if gap.reason == GapReason::Epoch {
-            // What was lost before is of an epoch that ended.
-            gaps.clear();
-        }
-        let joins = |last: &PendingGap| {
-            // One that tells where a subscription began stays as `subscribed` told it.
-            let same = last.reason == gap.reason && gap.reason != GapReason::Retention;
-            let follows = match (last.to, gap.from) {
-                (Some(to), Some(from)) => from == to + 1,
-                (None, None) => true,
-                _ => false,
-            };
-            same && follows && last.count.is_some() && gap.count.is_some()
-        };
-        if let Some(last) = gaps.back_mut().filter(|last| joins(last)) {
-            join(last, &gap);
-            return;
-        }
-        let is_full = gaps.len() >= GAPS_MAX;
-        if let Some(same) = last_like(gaps, &gap).filter(|_| is_full) {
-            join(same, &gap);
-            return;
-        }
-        if gaps.capacity() == 0 {
-            // There is seldom more than one, and those who stand still have it for long.
-            gaps.reserve_exact(1);
-        }
-        gaps.push_back(gap);
+        self.extra().gaps.get_or_insert_default().push(gap);
     }
 
     /// Moves past a mark of the ring whose frame was handed over (or replaced by a gap).
@@ -295,7 +263,7 @@ impl Subscription {
                 self.conflated = 0;
                 self.lost = None;
                 if met == Met::Backlog {
-                    let backlog = &mut self.extra().backlog;
+                    let backlog = self.extra().backlog_mut();
                     let (filtered, later) = (backlog.begin_epoch(), backlog.filtered_later());
                     if filtered > 0 {
                         self.lost.get_or_insert_default().filtered = filtered;
@@ -319,47 +287,9 @@ impl Subscription {
     }
 }
 
-/// A loss that follows is told with another.
-pub(crate) fn join(gap: &mut PendingGap, next: &PendingGap) {
-    gap.to = next.to;
-    gap.count = gap.count.zip(next.count).map(|(a, b)| a + b);
-    gap.offset = next.offset;
-}
-
-/// The last gap that waits and is of the same kind.
-fn last_like<'a>(
-    gaps: &'a mut VecDeque<PendingGap>,
-    gap: &PendingGap,
-) -> Option<&'a mut PendingGap> {
-    let kind = |g: &PendingGap| (g.reason, g.to.is_some(), g.count.is_some());
-    gaps.iter_mut().rev().find(|g| kind(g) == kind(gap))
-}
-
 /// Up to where what is lost goes, and the mark that ends it.
 fn next_loss(stand: &Stand<'_>, cursor: u64, to: u64) -> (u64, Option<Mark>) {
     let mark = stand.cohort.ring.break_from(cursor);
     let mark = mark.filter(|m| m.ordinal < to).cloned();
     (mark.as_ref().map_or(to, |m| m.ordinal), mark)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_that_alternate_for_long_wait_in_a_bounded_queue_and_lose_no_count() {
-        let mut subscription = Subscription::new(0, 0, 0, 0);
-        let epoch: Rc<str> = Rc::from("e");
-        for number in 0..10_000 {
-            let reason = [GapReason::DropOldest, GapReason::Expired][number % 2];
-            subscription.lose_counted(2, reason, 3 * number as i64, Rc::clone(&epoch), false);
-        }
-        let gaps = &subscription.extra().gaps;
-        assert_eq!(gaps.len(), GAPS_MAX);
-        for reason in [GapReason::DropOldest, GapReason::Expired] {
-            let told = gaps.iter().filter(|g| g.reason == reason);
-            assert_eq!(told.filter_map(|g| g.count).sum::<u64>(), 10_000);
-        }
-        assert_eq!(gaps.iter().filter_map(|g| g.to).max(), Some(3 * 9_999));
-    }
 }

@@ -1,0 +1,141 @@
+//! What a subscriber that has stopped reading costs the engine, beyond what all of them share: heap, counted exactly.
+use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
+use pubsub_stream::{Config, Engine, Now, Peer, SessionId};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const DATA: [u8; 400] = [b'1'; 400];
+const SECOND: u64 = 1_000_000_000;
+const PER_S: u64 = 200;
+/// Longer than a client may be silent.
+const SECONDS: u64 = 30;
+const KEYS: u64 = 100;
+const MANY: usize = 1000;
+const LISTED: usize = 100;
+/// What a kernel takes before it refuses.
+const TAKEN: usize = 100_000;
+
+struct World {
+    engine: Engine,
+    taken: Vec<usize>,
+    ns: u64,
+    offset: i64,
+}
+
+impl World {
+    fn now(&self) -> Now {
+        Now {
+            mono_ns: self.ns,
+            wall_us: self.ns / 1000,
+        }
+    }
+
+    fn new(n: usize, overflow: &str) -> Self {
+        let mut engine = Engine::new(Config {
+            ring_bytes: 1 << 28,
+            ..Config::default()
+        });
+        let now = Now {
+            mono_ns: SECOND,
+            wall_us: 1,
+        };
+        engine.handle_hub(
+            now,
+            HubEvent::Hello {
+                epoch: "e",
+                position: 0,
+            },
+        );
+        let open = |_| engine.handle_open(now, Peer { may_publish: false });
+        let sessions: Vec<SessionId> = (0..n).map(open).collect();
+        let command = format!(r#"{{"op":"subscribe","topic":"t","overflow":"{overflow}"}}"#);
+        for session in &sessions {
+            engine.handle_text(now, *session, &command);
+        }
+        let taken = vec![0; n];
+        let mut world = Self {
+            engine,
+            taken,
+            ns: SECOND,
+            offset: 0,
+        };
+        world.turn();
+        // Publishing has begun, and all keep up.
+        world.publish();
+        world.taken.fill(0);
+        world
+    }
+
+    fn turn(&mut self) {
+        let now = self.now();
+        while let Some(request) = self.engine.poll_hub() {
+            if let HubRequest::Watch { view, .. } = request {
+                let watched = HubEvent::Watched { view, position: 0 };
+                self.engine.handle_hub(now, watched);
+            }
+        }
+        while let Some(session) = self.engine.poll_visit(now) {
+            let pieces = self.engine.poll_write(now, session);
+            let offered: usize = pieces.iter().map(|p| p.bytes().len()).sum();
+            let so_far = &mut self.taken[session.index()];
+            let takes = offered.min(TAKEN - *so_far);
+            *so_far += takes;
+            self.engine
+                .handle_written(now, session, takes, takes < offered);
+        }
+        if self.engine.poll_timeout().is_some_and(|at| at <= self.ns) {
+            self.engine.handle_timeout(now);
+        }
+        assert!(self.engine.poll_closed().is_none());
+    }
+
+    fn publish(&mut self) {
+        self.ns += SECOND / PER_S;
+        self.offset += 1;
+        let key = format!("k{}", self.offset as u64 % KEYS);
+        let entry = EntryRef {
+            offset: self.offset,
+            ts_us: self.ns / 1000,
+            mono_ns: self.ns,
+            topic: "t",
+            key: Some(&key),
+            data: &DATA,
+        };
+        self.engine.handle_hub(self.now(), HubEvent::Entry(entry));
+        self.turn();
+    }
+}
+
+/// Heap that is held now and was not when the region began.
+fn grown(region: &Region<'_, System>) -> f64 {
+    let change = region.change();
+    change.bytes_allocated as f64 - change.bytes_deallocated as f64
+}
+
+/// What `n` who stand still have made the heap grow by, and by how much after the slowest were asked for.
+fn stall(n: usize, overflow: &str) -> (f64, f64) {
+    let mut world = World::new(n, overflow);
+    let region = Region::new(HEAP);
+    for _ in 0..SECONDS * PER_S {
+        world.publish();
+    }
+    let unseen = grown(&region);
+    world.engine.slowest(world.now(), LISTED);
+    (unseen, grown(&region))
+}
+
+#[test]
+fn one_that_has_stopped_reading_costs_at_most_a_hundred_bytes() {
+    for overflow in ["drop_oldest", "drop_newest", "conflate", "spill"] {
+        // Rings, tables and what they have grown to hold are there for one already.
+        let (shared, _) = stall(1, overflow);
+        let (unseen, seen) = stall(MANY, overflow);
+        let [unseen, seen] = [unseen, seen].map(|all| (all - shared) / (MANY - 1) as f64);
+        println!("{overflow}: {unseen:.0} B each; {seen:.0} B with {LISTED} of {MANY} listed");
+        assert!(unseen <= 80.0, "{overflow}: {unseen} B");
+        assert!(seen <= 100.0, "{overflow}: {seen} B, some of them listed");
+    }
+}
