@@ -293,6 +293,7 @@ impl Cohort {
     }
 
     /// The active member at `index`.
+    #[inline]
     pub(crate) fn active(&self, index: u32) -> Option<u32> {
         if index < self.active {
             Some(self.members[index as usize])
@@ -302,6 +303,7 @@ impl Cohort {
     }
 
     /// Whether the member at this place is visited by the fan-out.
+    #[inline]
     pub(crate) fn is_active(&self, member: u32) -> bool {
         member < self.active
     }

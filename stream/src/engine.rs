@@ -332,6 +332,7 @@ impl Engine {
         )
     }
 
+    #[inline]
     pub(crate) fn session_id(&self, index: u32) -> SessionId {
         SessionId {
             index,
@@ -340,6 +341,7 @@ impl Engine {
     }
 
     /// Where a session stands, unless it is gone.
+    #[inline]
     pub(crate) fn session_index(&self, id: SessionId) -> Option<u32> {
         let session = self.sessions.get(id.index as usize)?;
         (session.generation == id.generation).then_some(id.index)
@@ -358,11 +360,13 @@ impl Engine {
     }
 
     /// Where a subscription stands, unless it is gone.
+    #[inline]
     pub(crate) fn subscription_index(&self, key: SubKey) -> Option<u32> {
         let subscription = self.subscriptions.get(key.index as usize)?;
         (subscription.serial == key.serial).then_some(key.index)
     }
 
+    #[inline]
     pub(crate) fn key(&self, index: u32) -> SubKey {
         SubKey {
             index,

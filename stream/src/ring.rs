@@ -69,11 +69,13 @@ impl Ring {
     }
 
     /// The ordinal that the next entry will get.
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
     /// The oldest ordinal held.
+    #[inline]
     pub(crate) fn first(&self) -> u64 {
         self.first
     }
@@ -364,6 +366,12 @@ impl Ring {
         }
     }
 
+    /// Whether somebody who takes what he is given still needs the oldest entry.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.entries.front().is_some_and(|e| e.holds.live > 0)
+    }
+
     fn beyond(&self, reach: Reach) -> bool {
         self.entries.len() as u64 > reach.messages
             || (self.entries.len() > 1 && self.sum() - self.base_bytes > reach.bytes)
@@ -436,6 +444,12 @@ impl Ring {
     pub(crate) fn begin(&mut self, position: i64) {
         debug_assert!(self.entries.is_empty());
         self.base_position = position;
+    }
+
+    /// The newest entry in the ring, and its ordinal.
+    #[inline]
+    pub(crate) fn newest(&self) -> Option<(u64, &Entry)> {
+        self.entries.back().map(|e| (self.head() - 1, e))
     }
 
     /// The oldest entry in the ring.

@@ -179,14 +179,19 @@ impl Session {
     }
 
     /// Whether a write would have something to hand over.
+    #[inline]
     pub(crate) fn has_work(&self) -> bool {
-        self.partial.is_some()
-            || !self.control.is_empty()
-            || (self.ready_first != NONE && !self.closing)
-            || self.owes_ping()
+        (self.ready_first != NONE && !self.closing) || self.has_more_than_data()
+    }
+
+    /// Whether something goes out before what its subscriptions have to send, or instead of it.
+    #[inline]
+    pub(crate) fn has_more_than_data(&self) -> bool {
+        self.partial.is_some() || !self.control.is_empty() || self.owes_ping()
     }
 
     /// Whether a ping is to go out of which nothing is with the kernel.
+    #[inline]
     pub(crate) fn owes_ping(&self) -> bool {
         let begun = |p: &Partial| p.rest == Rest::Ping;
         self.heartbeat == Heartbeat::Queued

@@ -4,6 +4,7 @@
 
 use pubsub_wire::close;
 
+use crate::config::Now;
 use crate::subscription::Lost;
 
 /// Buckets of a [`Histogram`]: one below a microsecond, then four an octave up to about 67 seconds; the last takes all above.
@@ -123,6 +124,15 @@ impl Stats {
         self.lost_expired += lost.expired;
         self.lost_memory += lost.memory;
         self.lost_retention += lost.retention;
+    }
+
+    /// A frame of `bytes` with `count` messages is with the kernel, of which the first was numbered at `mono_ns`.
+    #[inline]
+    pub(crate) fn count_delivered(&mut self, now: Now, mono_ns: u64, count: u32, bytes: usize) {
+        self.delivered += u64::from(count);
+        self.delivered_bytes += bytes as u64;
+        let ns = now.mono_ns.saturating_sub(mono_ns);
+        self.delivery.record_many(ns, count);
     }
 
     /// A session is closed by this side with `code`.

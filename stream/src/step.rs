@@ -19,7 +19,8 @@ impl Engine {
             let Some(index) = self.pop_ready(session) else {
                 break;
             };
-            if self.keeps_up(index) {
+            let cursor = self.subscriptions[index as usize].cursor;
+            if self.keeps_up(index, cursor) {
                 // It waits for the next entry, as it did before.
                 continue;
             }
@@ -34,9 +35,9 @@ impl Engine {
         self.ask();
     }
 
-    /// Whether it has all there is and nothing is to be decided for it: the way of almost every visit.
+    /// Whether it has all there is, with its cursor at `cursor`, and nothing is to be decided for it: the way of almost every visit.
     #[inline]
-    fn keeps_up(&self, index: u32) -> bool {
+    pub(crate) fn keeps_up(&self, index: u32, cursor: u64) -> bool {
         let subscription = &self.subscriptions[index as usize];
         let cohort = self.views.cohort(subscription.cohort);
         // What acts on its messages acts in every mode, and it is where that is done.
@@ -47,7 +48,7 @@ impl Engine {
             && subscription.hold == Hold::Live
             && !subscription.announce
             && !subscription.leaving
-            && subscription.cursor == cohort.ring.head()
+            && cursor == cohort.ring.head()
             && cohort.is_active(subscription.member)
     }
 

@@ -191,15 +191,18 @@ impl Views {
         self.hasher.hash_one(name)
     }
 
+    #[inline]
     pub(crate) fn cohort(&self, index: u32) -> &Cohort {
         &self.cohorts[index as usize]
     }
 
+    #[inline]
     pub(crate) fn cohort_mut(&mut self, index: u32) -> &mut Cohort {
         &mut self.cohorts[index as usize]
     }
 
     /// The cohort at `index`, if there still is one.
+    #[inline]
     pub(crate) fn find_cohort(&mut self, index: u32) -> Option<&mut Cohort> {
         self.cohorts.get_mut(index as usize)
     }
@@ -255,6 +258,7 @@ impl Views {
         self.matching.insert(topic.into(), found);
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: u32) -> &View {
         &self.all[index as usize]
     }

@@ -149,25 +149,24 @@ impl Engine {
                 continue;
             }
             let session = subscription.session;
+            if subscription.credit > 0 && !self.sessions[session as usize].blocked {
+                cohort.scan = Scan::At {
+                    next: next + 1,
+                    again,
+                };
+                self.make_ready(subscription_index);
+                return Some(session);
+            }
             if subscription.credit == 0 {
                 // It comes back with credit. Another member stands at `next` now.
                 self.next_step(now, subscription_index);
                 self.keep_going(cohort_index, next, subscription_index);
-                self.mind_memory();
-                continue;
-            }
-            self.make_ready(subscription_index);
-            if self.sessions[session as usize].blocked {
+            } else {
                 // Its socket refused: it comes back when the socket takes again. Another member stands at `next` now.
+                self.make_ready(subscription_index);
                 self.park(now, subscription_index);
-                self.mind_memory();
-                continue;
             }
-            self.views.cohort_mut(cohort_index).scan = Scan::At {
-                next: next + 1,
-                again,
-            };
-            return Some(session);
+            self.mind_memory();
         }
     }
 
@@ -184,6 +183,7 @@ impl Engine {
     }
 
     /// Puts a subscription into its session's list of those that have something to send.
+    #[inline]
     pub(crate) fn make_ready(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
         if subscription.is_ready {
@@ -202,6 +202,7 @@ impl Engine {
     }
 
     /// Takes the first subscription out of a session's list.
+    #[inline]
     pub(crate) fn pop_ready(&mut self, session: u32) -> Option<u32> {
         let session = &mut self.sessions[session as usize];
         let first = session.ready_first;

@@ -24,6 +24,10 @@ impl Engine {
             return;
         };
         self.now = now;
+        if !blocked && self.try_hand_over(now, index, bytes) {
+            self.plan.clear();
+            return;
+        }
         let mut plan = std::mem::take(&mut self.plan);
         let planned = plan.pieces.iter().map(|p| p.bytes().len()).sum::<usize>();
         let over = self.carry_out(now, index, &plan, bytes);
@@ -46,6 +50,43 @@ impl Engine {
             self.queue(index);
         }
         self.mind_memory();
+    }
+
+    /// The way of almost every visit: one message, whole, and whom it is for keeps up and has all there is with it. `false`: it is not
+    /// so, and nothing was done.
+    #[inline]
+    fn try_hand_over(&mut self, now: Now, session: u32, bytes: usize) -> bool {
+        let ([piece], [item]) = (&self.plan.pieces[..], &self.plan.items[..]) else {
+            return false;
+        };
+        let is_whole = item.what == What::Messages
+            && item.place == Place::Ring
+            && bytes == piece.bytes().len();
+        let (index, to) = (item.subscription, item.at + 1);
+        if !is_whole || self.sessions[session as usize].ready != 1 || !self.keeps_up(index, to) {
+            return false;
+        }
+        let subscription = &mut self.subscriptions[index as usize];
+        let cohort = self.views.cohort_mut(subscription.cohort);
+        let is_next = to == subscription.cursor + u64::from(item.count);
+        if !is_next || subscription.joined.is_some() || subscription.waits {
+            return false;
+        }
+        lift(subscription, cohort);
+        subscription.cursor = to;
+        subscription.last = subscription.last.max(item.offset);
+        subscription.begin_frame(item.count);
+        subscription.under_way = 0;
+        place(subscription, cohort);
+        let (cohort, is_held) = (subscription.cohort, cohort.ring.is_held());
+        self.stats
+            .count_delivered(now, item.mono_ns, item.count, bytes);
+        self.sessions[session as usize].blocked_ns = 0;
+        self.pop_ready(session);
+        if !is_held {
+            self.trim(cohort);
+        }
+        true
     }
 
     /// Begins and completes what the kernel took. `true`: the session is over.
@@ -286,11 +327,7 @@ impl Engine {
                 if let Some(index) = self.subscription_index(subscription) {
                     self.subscriptions[index as usize].under_way = 0;
                 }
-                self.stats.delivered += u64::from(count);
-                self.stats.delivered_bytes += bytes as u64;
-                self.stats
-                    .delivery
-                    .record_many(now.mono_ns.saturating_sub(mono_ns), count);
+                self.stats.count_delivered(now, mono_ns, count, bytes);
             }
             Rest::Ping => {
                 self.sessions[session as usize].heartbeat = Heartbeat::Sent(now.mono_ns);
