@@ -260,9 +260,9 @@ impl Engine {
 
     /// The `n` subscriptions that are furthest behind, by messages. What these have lost so far is settled first.
     pub fn slowest(&mut self, now: Now, n: usize) -> Vec<Slow> {
-        let all = self.subscriptions.iter();
-        let furthest = self.furthest(all.map(|(i, _)| i as u32).collect(), n);
-        let keys: Vec<SubKey> = furthest.iter().map(|(_, index)| self.key(*index)).collect();
+        let all = self.subscriptions.iter().map(|(i, _)| i as u32);
+        let furthest = self.furthest(all, n);
+        let keys: Vec<SubKey> = furthest.iter().map(|index| self.key(*index)).collect();
         for key in &keys {
             let Some(index) = self.subscription_index(*key) else {
                 continue;
@@ -273,30 +273,37 @@ impl Engine {
             }
         }
         let settled = keys.into_iter().filter_map(|k| self.subscription_index(k));
-        let furthest = self.furthest(settled.collect(), n);
-        furthest
-            .iter()
-            .map(|(_, index)| self.slow(now, *index))
-            .collect()
+        let furthest = self.furthest(settled, n);
+        furthest.iter().map(|i| self.slow(now, *i)).collect()
     }
 
-    /// Of these the `n` that are furthest behind: only they are worth settling, since most of many may stand still for long.
-    fn furthest(&self, of: Vec<u32>, n: usize) -> Vec<(u64, u32)> {
-        let lags = of.into_iter().map(|index| {
-            let subscription = &self.subscriptions[index as usize];
-            let lag = subscription.lag_messages(&self.views);
-            // What it has lost beyond its bound and was not settled yet does not wait.
-            let bound = match subscription.overflow {
-                Overflow::DropOldest | Overflow::DropNewest => subscription.bound().messages,
-                Overflow::Conflate | Overflow::Spill | Overflow::Disconnect => u64::MAX,
-            };
-            let replays = subscription.mode == Mode::Replay;
-            (if replays { lag } else { lag.min(bound) }, index)
-        });
-        let mut lags: Vec<(u64, u32)> = lags.filter(|(lag, _)| *lag > 0).collect();
-        lags.sort_unstable_by_key(|(lag, index)| (Reverse(*lag), *index));
-        lags.truncate(n);
-        lags
+    /// Of these the `n` that are furthest behind: only they are worth settling, since most of many may stand still for long, and no
+    /// more than so many are remembered at once.
+    fn furthest(&self, of: impl Iterator<Item = u32>, n: usize) -> Vec<u32> {
+        let mut furthest = BinaryHeap::new();
+        for index in of {
+            let lag = self.lag_in_bound(index);
+            if lag > 0 {
+                furthest.push((Reverse(lag), index));
+            }
+            if furthest.len() > n {
+                furthest.pop();
+            }
+        }
+        let sorted = furthest.into_sorted_vec();
+        sorted.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// How many messages wait for a subscription. What it has lost beyond its bound and was not settled yet does not.
+    fn lag_in_bound(&self, index: u32) -> u64 {
+        let subscription = &self.subscriptions[index as usize];
+        let lag = subscription.lag_messages(&self.views);
+        let bound = match subscription.overflow {
+            Overflow::DropOldest | Overflow::DropNewest => subscription.bound().messages,
+            Overflow::Conflate | Overflow::Spill | Overflow::Disconnect => u64::MAX,
+        };
+        let replays = subscription.mode == Mode::Replay;
+        if replays { lag } else { lag.min(bound) }
     }
 
     fn slow(&self, now: Now, index: u32) -> Slow {
