@@ -28,7 +28,10 @@ impl Engine {
         }
         // Where it stays, what was known before it may have been taken since.
         let stays = hole.filter(|h| h.from == from).and_then(|h| h.position);
-        let position = stays.or_else(|| ring.position_before(from));
+        let position = stays.or_else(|| ring.position_before(from)).or_else(|| {
+            let at_cursor = subscription.position_at_cursor(&self.views);
+            at_cursor.filter(|_| from == cursor)
+        });
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
         subscription.extra().hole = Some(Hole {
             from,
@@ -73,15 +76,15 @@ impl Engine {
         let extra = self.subscriptions[index as usize].extra();
         match (lost, behind) {
             (Some(lost), Some(behind)) if lost.to.is_some() == behind.to.is_some() => {
-                extra.backlog_mut().push(Part::Gap(PendingGap {
+                extra.backlog_mut().push_gap(PendingGap {
                     from: lost.from,
                     count: lost.count.zip(behind.count).map(|(a, b)| a + b),
                     ..behind
-                }));
+                });
             }
             (lost, behind) => {
                 let gaps = lost.into_iter().chain(behind);
-                gaps.for_each(|gap| extra.backlog_mut().push(Part::Gap(gap)));
+                gaps.for_each(|gap| extra.backlog_mut().push_gap(gap));
             }
         }
         found

@@ -148,7 +148,7 @@ impl Engine {
         };
         if count > 0 {
             let backlog = self.subscriptions[index as usize].extra().backlog_mut();
-            backlog.push(Part::Gap(gap));
+            backlog.push_gap(gap);
         }
         let Some(mark) = mark else {
             return (head, None);

@@ -214,7 +214,16 @@ impl Ring {
 
     /// Bytes between two ordinals.
     pub(crate) fn bytes_between(&self, from: u64, to: u64) -> u64 {
-        self.sum_before(to).saturating_sub(self.sum_before(from))
+        self.sum_up_to(to).saturating_sub(self.sum_before(from))
+    }
+
+    /// The running sum at which what is at hand before `ordinal` ends: what others pinned behind it is no part of that.
+    fn sum_up_to(&self, ordinal: u64) -> u64 {
+        if ordinal >= self.first {
+            return self.sum_before(ordinal);
+        }
+        let before = self.pinned.range(..ordinal).next_back();
+        before.map_or(0, |(_, entry)| entry.end_bytes)
     }
 
     /// Behind the last in `from..to` that is known to have been numbered before `floor_ns`; `from`, if none is.

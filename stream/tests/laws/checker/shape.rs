@@ -160,12 +160,12 @@ pub fn batches(facts: &Facts<'_>) -> Found {
 pub fn modes(facts: &Facts<'_>) -> Found {
     let mut mode = "live";
     // A frame that was under way when it fell behind is whole by now.
-    let (mut messages, mut bytes) = (0, 0);
+    let (mut messages, mut bytes, mut begun_ns) = (0, 0, u64::MAX);
     for frame in facts.seen.received() {
         if frame.value["op"] != "mode" {
             let all = items(&frame.value).len() as u64;
             if all > 0 {
-                (messages, bytes) = (all, frame.bytes as u64);
+                (messages, bytes, begun_ns) = (all, frame.bytes as u64, frame.begun_ns);
             }
             continue;
         }
@@ -186,9 +186,10 @@ pub fn modes(facts: &Facts<'_>) -> Found {
         let bound = settings.bound;
         let high = |n: u64, most: Option<u64>| most.is_some_and(|m| n * 2 >= m);
         let low = |n: u64, most: Option<u64>| most.is_none_or(|m| n * 4 < m);
+        let age_ms = frame.begun_ns.saturating_sub(begun_ns) / 1_000_000;
         let high = high(lag("messages") + messages, bound.messages)
             || high(lag("bytes") + bytes, bound.bytes)
-            || high(lag("age_ms") + 1, bound.age_ms);
+            || high(lag("age_ms").max(age_ms) + 1, bound.age_ms);
         let low = low(lag("messages"), bound.messages) && low(lag("bytes"), bound.bytes);
         // What was lost or skipped since it fell behind is no part of the lag any more.
         let loses = matches!(
