@@ -61,6 +61,10 @@ impl Engine {
             let view = self.subscriptions[index as usize].view;
             let cohort = self.views.cohort_of(view, acting);
             self.join(index, cohort, published);
+            if self.subscriptions[index as usize].hold == Hold::Parked {
+                // What rate and batch held counts against the bound from now on.
+                self.settle(now, index);
+            }
         }
         let subscription = &mut self.subscriptions[index as usize];
         let stop = self.views.cohort(subscription.cohort).ring.head();
