@@ -116,7 +116,7 @@ impl Pipeline {
         };
         let bytes = least(batch.bytes, bound.bytes);
         self.batch.push(item);
-        if self.batch.len() > 1 && self.batch_bytes() > bytes {
+        if self.batch.len() > 1 && self.batch_bytes("") > bytes {
             let item = self.batch.pop();
             self.close_batch(now);
             self.batch.extend(item);
@@ -125,14 +125,16 @@ impl Pipeline {
             self.batch_due_ns = batch.ms.map_or(u64::MAX, |ms| now.mono_ns + ms * 1_000_000);
         }
         let full = self.batch.len() as u64 >= least(batch.messages, bound.messages);
-        if full || self.batch_bytes() >= bytes {
+        // Not even a comma has room.
+        if full || self.batch_bytes(",") > bytes {
             self.close_batch(now);
         }
     }
 
-    fn batch_bytes(&self) -> u64 {
+    /// What its frame takes, with as much more in it.
+    fn batch_bytes(&self, more: &str) -> u64 {
         let items = self.batch.iter().map(|i| (&*i.entry, i.resume));
-        render::frame(&render::batch(&self.text, items)).len() as u64
+        render::frame(&(render::batch(&self.text, items) + more)).len() as u64
     }
 
     fn close_batch(&mut self, now: Now) {
