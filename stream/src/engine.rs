@@ -208,6 +208,7 @@ impl Engine {
     pub fn handle_writable(&mut self, _now: Now, session: SessionId) {
         if let Some(index) = self.session_index(session) {
             self.sessions[index as usize].blocked = false;
+            self.wake_readers(index);
             self.queue(index);
         }
     }

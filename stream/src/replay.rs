@@ -10,6 +10,7 @@ use crate::config::Now;
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::{History, Step};
+use crate::session::NONE;
 use crate::subscription::Stage;
 
 impl Engine {
@@ -30,24 +31,53 @@ impl Engine {
             return;
         };
         history.put_back(last);
-        history.step = Step::Queued;
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        self.reads.queue(self.key(index));
+        self.want_slice(index);
+    }
+
+    /// A reader of history is to ask for its next piece, as soon as its socket takes bytes.
+    fn want_slice(&mut self, index: u32) {
+        let key = self.key(index);
+        let subscription = &mut self.subscriptions[index as usize];
+        let rests = self.sessions[subscription.session as usize].blocked;
+        let Some(history) = subscription.history_mut() else {
+            return;
+        };
+        if rests {
+            history.step = Step::Resting;
+        } else {
+            history.step = Step::Queued;
+            self.reads.queue(key);
+        }
+    }
+
+    /// The socket takes bytes again: what its readers of history wait for is asked for.
+    pub(crate) fn wake_readers(&mut self, session: u32) {
+        let mut next = self.sessions[session as usize].first;
+        while next != NONE {
+            let index = next;
+            let subscription = &self.subscriptions[index as usize];
+            next = subscription.next;
+            if subscription
+                .history()
+                .is_some_and(|h| h.step == Step::Resting)
+            {
+                self.want_slice(index);
+            }
+        }
     }
 
     /// The ring has moved past a subscription in `replay`: it reads on from the log.
     pub(crate) fn back_to_history(&mut self, index: u32) {
-        let key = self.key(index);
         let subscription = &mut self.subscriptions[index as usize];
         lift(subscription, self.views.cohort_mut(subscription.cohort));
         subscription.lose_epochs(&self.views.stand(subscription.cohort));
         let mut history = History::new(subscription.last, false);
         history.published = subscription.cursor.wrapping_sub(subscription.start);
-        history.step = Step::Queued;
         subscription.extra().history = Some(Box::new(history));
         subscription.stage = Stage::History;
-        self.reads.queue(key);
+        self.want_slice(index);
     }
 
     /// The bound is reached and nothing is to be lost: what is pending stays in the log, and is read from there.
@@ -79,15 +109,13 @@ impl Engine {
             .get(self.subscriptions[index as usize].view)
             .plain;
         self.join(index, plain, published);
-        let key = self.key(index);
         let subscription = &mut self.subscriptions[index as usize];
         lift(subscription, self.views.cohort_mut(plain));
         let mut history = History::new(subscription.last, false);
         history.published = published;
-        history.step = Step::Queued;
         subscription.extra().history = Some(Box::new(history));
         subscription.stage = Stage::History;
-        self.reads.queue(key);
+        self.want_slice(index);
     }
 
     /// What is pending of former epochs cannot be read from the log any more. Lifts the cursor.
@@ -141,7 +169,6 @@ impl Engine {
 
     /// Where a slice is through, its reader goes on in the ring, or asks for the next.
     pub(crate) fn advance_history(&mut self, index: u32) {
-        let key = self.key(index);
         let subscription = &mut self.subscriptions[index as usize];
         if subscription.stage != Stage::History || subscription.leaving {
             return;
@@ -179,15 +206,13 @@ impl Engine {
         if begins_anew {
             subscription.lose_epochs(&self.views.stand(subscription.cohort));
             history = History::new(subscription.last, false);
-        } else {
-            history.step = Step::Queued;
         }
         subscription.extra().history = Some(Box::new(history));
         if begins_anew {
             // It may find its new place in the ring.
             self.advance_history(index);
         } else {
-            self.reads.queue(key);
+            self.want_slice(index);
         }
     }
 }
