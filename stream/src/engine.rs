@@ -89,7 +89,7 @@ pub struct Engine {
     /// The moment of the last input.
     pub(crate) now: Now,
     pub(crate) stats: Stats,
-    pub(crate) random: u64,
+    random: fastrand::Rng,
     generations: u32,
     serials: u32,
 }
@@ -103,7 +103,7 @@ impl Engine {
         Self {
             reads: Reads::new(config.reads_in_flight, config.ring_bytes / 4, budget),
             publishes: Publishes::default(),
-            random: config.seed,
+            random: fastrand::Rng::with_seed(config.seed),
             config,
             sessions: Slab::new(),
             subscriptions: Slab::new(),
@@ -419,11 +419,7 @@ impl Engine {
 
     /// A number below `limit`, from the engine's own generator (splitmix64).
     fn draw(&mut self, limit: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.random;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (x ^ (x >> 31)) % limit.max(1)
+        self.random.u64(..limit.max(1))
     }
 
     /// Ends a session in good order: what is under way finishes, then the close frame goes out, and nothing after it.

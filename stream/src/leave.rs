@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::history::Past;
 use crate::ring::Hold;
 use crate::session::Control;
-use crate::subscription::{Draining, Leave, Stage};
+use crate::subscription::{Draining, Leave, Lost, Stage};
 use crate::timer::CLOSE_FLUSH_NS;
 
 impl Engine {
@@ -164,6 +164,13 @@ impl Engine {
                 .text(|out| encode::unsubscribed(out, id, &view.text, &ledger)),
         );
         bytes.into()
+    }
+
+    /// What is lost and only its last ledger tells counts as lost.
+    pub(crate) fn count_untold(&mut self, index: u32) {
+        let mut untold = Lost::default();
+        self.subscriptions[index as usize].add_untold(&self.views, &mut untold);
+        self.stats.add_lost(&untold);
     }
 
     /// How much of what a rate or batch holds goes out with the end: all that credit covers, if nothing stands before it.

@@ -153,6 +153,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_recorded_counts_in_its_bucket_and_in_the_sum() {
+        let mut histogram = Histogram::default();
+        histogram.record(5_000);
+        histogram.record_many(7_000_000, 3);
+        assert_eq!(histogram.total(), 4);
+        assert_eq!(histogram.sum_ns, 5_000 + 3 * 7_000_000);
+        assert_eq!(histogram.counts[Histogram::bucket(5_000)], 1);
+        assert_eq!(histogram.counts[Histogram::bucket(7_000_000)], 3);
+    }
+
+    #[test]
     fn a_duration_lies_below_the_bound_of_its_bucket_and_not_below_the_one_before() {
         for exponent in 0..38 {
             for ns in [

@@ -179,7 +179,10 @@ impl Engine {
                 subscription.announce = false;
                 Self::set_mode(&mut self.stats, subscription, mode);
             }
-            What::Drained => self.remove_subscription(item.subscription),
+            What::Drained => {
+                self.count_untold(item.subscription);
+                self.remove_subscription(item.subscription);
+            }
             What::Rest | What::Ping | What::Control => {}
         }
         Rest::Other
@@ -307,6 +310,7 @@ impl Engine {
             Control::Unsubscribed { subscription, .. } => {
                 if let Some(index) = self.subscription_index(subscription) {
                     self.stats.delivered += self.flushed(index);
+                    self.count_untold(index);
                     self.remove_subscription(index);
                 }
                 Rest::Other

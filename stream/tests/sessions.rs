@@ -143,8 +143,14 @@ impl Bench {
 
     /// The kernel refuses whatever this session is offered.
     fn refuse(&mut self, id: SessionId) {
+        self.refuse_all(&[id]);
+    }
+
+    /// The kernel refuses whatever these sessions are offered.
+    fn refuse_all(&mut self, ids: &[SessionId]) {
         while let Some(visited) = self.engine.poll_visit(self.now) {
-            self.write(visited, if visited == id { 0 } else { usize::MAX });
+            let refuses = ids.contains(&visited);
+            self.write(visited, if refuses { 0 } else { usize::MAX });
         }
     }
 }
@@ -234,12 +240,20 @@ fn all_are_told_at_once_to_go_and_closed_within_the_window() {
     bench
         .engine
         .handle_goaway(bench.now, GoawayReason::Shutdown, 5000);
-    let told = bench.take(all[0]);
-    assert_eq!(
-        (&told[0]["op"], &told[0]["reason"]),
-        (&"goaway".into(), &"shutdown".into())
-    );
-    assert!(told[0]["retry_after_ms"].as_u64().unwrap() < 5000);
+    let mut waits = Vec::new();
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        let told = &frames(&bench.write(visited, usize::MAX))[0];
+        assert_eq!(
+            (&told["op"], &told["reason"]),
+            (&"goaway".into(), &"shutdown".into())
+        );
+        waits.extend(told["retry_after_ms"].as_u64());
+    }
+    assert_eq!(waits.len(), all.len());
+    assert!(waits.iter().all(|ms| *ms < 5000), "{waits:?}");
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.len() > 40, "drawn, not all the same: {waits:?}");
     let mut closed = Vec::new();
     for _ in 0..50 {
         bench.wait(SECOND / 10);
@@ -430,4 +444,138 @@ fn an_unsubscribe_before_the_hub_has_answered_is_carried_out_after_it() {
         ),
         (0, 0)
     );
+}
+
+#[test]
+fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
+    for holds in [
+        r#""batch":{"ms":60000}"#,
+        r#""rate":{"mode":"debounce","ms":60000,"max_wait_ms":60000}"#,
+        r#""rate":{"mode":"sample","ms":60000},"batch":{"messages":5}"#,
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        bench.publish("other");
+        bench.subscribe(id, &format!(r#""topic":"t",{holds}"#));
+        bench.publish("t");
+        for _ in 0..9 {
+            bench.publish("other");
+        }
+        bench.wait(13 * SECOND);
+        let told = bench.take(id);
+        let positions = told.iter().filter(|f| f["op"] == "position");
+        let offsets: Vec<_> = positions.map(|f| f["offset"].as_i64().unwrap()).collect();
+        assert!(
+            offsets.iter().all(|o| *o <= 1),
+            "{holds}: 2 is still to come: {told:?}"
+        );
+        bench.say(
+            id,
+            r#"{"op":"reconfigure","topic":"t","rate":null,"batch":null}"#,
+        );
+        let told = bench.take(id);
+        assert!(
+            told.iter()
+                .any(|f| f["offset"] == 2 || f["items"][0]["offset"] == 2),
+            "{told:?}"
+        );
+        for _ in 0..2 {
+            bench.publish("other");
+            bench.wait(13 * SECOND);
+        }
+        let told = bench.take(id);
+        let position = told.iter().rfind(|f| f["op"] == "position");
+        assert_eq!(
+            position.map(|f| &f["offset"]),
+            Some(&13.into()),
+            "{holds}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn the_slowest_are_those_furthest_behind_and_no_more_than_asked_for() {
+    let mut bench = Bench::new();
+    let ids: Vec<SessionId> = (0..4).map(|_| bench.open()).collect();
+    for (id, bound) in ids.iter().zip([100, 3, 100, 100]) {
+        bench.subscribe(
+            *id,
+            &format!(r#""topic":"t","overflow":"drop_oldest","bound":{{"messages":{bound}}}"#),
+        );
+    }
+    // The first refuses for longest, the second too, but no more than three wait for it; the last keeps up.
+    bench.publish("t");
+    bench.refuse_all(&ids[..2]);
+    for _ in 0..5 {
+        bench.publish("t");
+        bench.take(ids[3]);
+    }
+    bench.publish("t");
+    bench.refuse(ids[2]);
+    bench.publish("t");
+    bench.take(ids[3]);
+    let slowest = |bench: &mut Bench, n: usize| -> Vec<u64> {
+        let slow = bench.engine.slowest(bench.now, n);
+        slow.iter().map(|s| s.messages).collect()
+    };
+    assert_eq!(slowest(&mut bench, 10), [8, 3, 2]);
+    assert_eq!(slowest(&mut bench, 2), [8, 3]);
+    assert_eq!(slowest(&mut bench, 0), [0_u64; 0]);
+    // Looking has cost nobody more than its bound.
+    assert_eq!(bench.engine.stats().lost_drop_oldest, 5);
+}
+
+#[test]
+fn a_ring_keeps_no_more_than_the_largest_bound_of_those_who_are_there() {
+    let mut bench = Bench::new();
+    let bound = |n: u32| {
+        format!(r#""topic":"t","overflow":"drop_oldest","bound":{{"messages":{n},"bytes":100000}}"#)
+    };
+    let (large, small) = (bench.open(), bench.open());
+    bench.subscribe(large, &bound(400));
+    bench.subscribe(small, &bound(4));
+    bench.publish("t");
+    bench.refuse_all(&[large, small]);
+    for _ in 0..100 {
+        bench.publish("t");
+    }
+    let all = bench.engine.stats().ring_bytes;
+    assert!(all > 100 * 50, "the large one has not lost anything: {all}");
+    bench.engine.handle_disconnect(bench.now, large);
+    bench.publish("t");
+    let few = bench.engine.stats().ring_bytes;
+    assert!((100..6 * 80).contains(&few), "four are kept: {few}");
+}
+
+#[test]
+fn no_more_reads_are_under_way_than_allowed_and_the_next_follows_each_answer() {
+    let mut bench = Bench::new();
+    bench.offset = 100;
+    let mut asked = Vec::new();
+    for topic in ["a", "b", "c", "d"] {
+        let id = bench.open();
+        let command = format!(r#"{{"op":"subscribe","topic":"{topic}","from":"earliest"}}"#);
+        bench.engine.handle_text(bench.now, id, &command);
+        asked.extend(bench.serve_hub());
+        asked.extend(bench.serve_hub());
+    }
+    let reads = |all: &[HubRequest]| {
+        let reads = all.iter().filter_map(|r| match r {
+            HubRequest::Read { request, .. } => Some(*request),
+            _ => None,
+        });
+        reads.collect::<Vec<u32>>()
+    };
+    let first = reads(&asked);
+    assert_eq!(first.len(), 2, "{asked:?}");
+    let why = pubsub_stream::hub::Refusal {
+        code: pubsub_wire::ErrorCode::Unavailable,
+        message: "no",
+        retry_after_ms: None,
+    };
+    let request = first[0];
+    bench
+        .engine
+        .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
+    assert_eq!(reads(&bench.serve_hub()).len(), 1);
 }

@@ -461,11 +461,8 @@ impl Subscription {
     pub(crate) fn ledger(&self, views: &Views) -> Ledger {
         let counts = self.counts(views);
         let mut lost = self.lost.as_deref().copied().unwrap_or_default();
-        // What falls into an open hole is lost already, though it is told when the hole closes.
-        let hole = self.in_hole(views);
-        lost.drop_newest += hole;
-        self.add_falling(views, &mut lost);
-        let pending = counts.pending - hole;
+        self.add_untold(views, &mut lost);
+        let pending = counts.pending - self.in_hole(views);
         let accounted = pending + self.conflated + lost.total() + counts.filtered;
         Ledger {
             published: counts.published,
@@ -502,8 +499,10 @@ impl Subscription {
         })
     }
 
-    /// Adds what of its backlog is lost, up to where its epoch ends.
-    fn add_falling(&self, views: &Views, lost: &mut Lost) {
+    /// Adds what is lost already, though it is told when its place is reached: in an open hole, and in its backlog up to where its
+    /// epoch ends.
+    pub(crate) fn add_untold(&self, views: &Views, lost: &mut Lost) {
+        lost.drop_newest += self.in_hole(views);
         for part in self.parts().take_while(|p| !p.ends_epoch(views)) {
             if let Part::Gap(gap) = part {
                 *lost.of(gap.reason) += gap.count.unwrap_or(0);

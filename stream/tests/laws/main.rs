@@ -16,6 +16,7 @@ mod bad_settings;
 mod checker;
 mod cohorts;
 mod corners;
+mod counts;
 mod drive;
 mod equal;
 mod faults;

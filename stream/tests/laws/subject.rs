@@ -61,6 +61,10 @@ impl Subject {
         }
     }
 
+    pub fn stats(&self) -> &pubsub_stream::Stats {
+        self.engine.stats()
+    }
+
     fn head(&self) -> i64 {
         self.log.len() as i64
     }
