@@ -212,6 +212,27 @@ mod tests {
     }
 
     #[test]
+    fn memory_takes_the_oldest_that_has_left_the_ring_and_says_up_to_where() {
+        let mut compact = Compact::default();
+        for ordinal in 1..=4 {
+            insert(&mut compact, ordinal, "t", Some(&ordinal.to_string()));
+        }
+        assert!(!compact.pop_first(), "all are in the ring, whose they are");
+        compact.wait_at(1);
+        compact.set_ring_first(3);
+        compact.purge();
+        assert_eq!(compact.kept_bytes(), 8);
+        assert_eq!(compact.first_before(3), Some((1, 0)));
+        assert_eq!(compact.first_before(1), None);
+        assert!(compact.pop_first());
+        assert_eq!((compact.horizon(), compact.kept_bytes()), (2, 4));
+        assert!(compact.pop_first());
+        assert_eq!((compact.horizon(), compact.kept_bytes()), (3, 0));
+        assert!(!compact.pop_first());
+        assert_eq!(first(&compact, 0), Some(3));
+    }
+
+    #[test]
     fn the_empty_key_is_a_key() {
         let mut compact = Compact::default();
         insert(&mut compact, 1, "a", Some(""));

@@ -144,10 +144,6 @@ impl Engine {
             Heartbeat::Listening => self.arm(index, idle_at),
             // The time does not run before the ping has reached the kernel.
             Heartbeat::Queued => {}
-            Heartbeat::Sent(at) if session.received_ns >= at => {
-                self.sessions[index as usize].heartbeat = Heartbeat::Listening;
-                self.arm(index, idle_at);
-            }
             Heartbeat::Sent(at) if now.mono_ns < at + 2 * self.config.heartbeat_ns => {
                 self.arm(index, at + 2 * self.config.heartbeat_ns);
             }

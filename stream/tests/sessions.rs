@@ -447,6 +447,50 @@ fn an_unsubscribe_before_the_hub_has_answered_is_carried_out_after_it() {
 }
 
 #[test]
+fn a_visit_waits_exactly_as_long_as_there_is_something_to_write() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    assert!(!bench.engine.has_visits(), "the welcome is taken");
+    bench.subscribe(id, r#""topic":"t""#);
+    assert!(!bench.engine.has_visits());
+    for write in ["a publication", "an answer", "a write that was refused"] {
+        match write {
+            "an answer" => bench.say(id, r#"{"op":"ping","id":1}"#),
+            "a publication" => bench.publish("t"),
+            _ => {
+                bench.publish("t");
+                bench.refuse(id);
+                assert!(!bench.engine.has_visits(), "nobody takes anything");
+                bench.engine.handle_writable(bench.now, id);
+            }
+        }
+        assert!(bench.engine.has_visits(), "{write}");
+        assert!(!bench.take(id).is_empty(), "{write}");
+        assert!(!bench.engine.has_visits(), "{write}");
+    }
+}
+
+#[test]
+fn a_client_that_was_too_fast_begins_anew_after_ten_seconds_and_not_before() {
+    // One burst is allowed, and so many that were refused.
+    let (burst, strikes) = (20, 40);
+    for (pause_s, closed) in [(11, false), (9, true)] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        for _ in 0..burst + strikes {
+            bench.say(id, r#"{"op":"ping"}"#);
+        }
+        assert!(bench.take(id).iter().all(|f| f["close"].is_null()));
+        bench.wait(pause_s * SECOND);
+        for _ in 0..burst + 1 {
+            bench.say(id, r#"{"op":"ping"}"#);
+        }
+        let close = bench.take(id).iter().any(|f| f["close"] == 1008);
+        assert_eq!(close, closed, "after {pause_s} s");
+    }
+}
+
+#[test]
 fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
     for holds in [
         r#""batch":{"ms":60000}"#,
