@@ -50,6 +50,7 @@ pub fn hold(strategy: impl Strategy<Value = Script>, laws: &[Law]) {
 }
 
 pub fn each<S: Strategy>(strategy: S, test: impl Fn(&S::Value) -> TestCaseResult) {
+    crate::fail_fast::arm();
     let config = config();
     let (seed, cases) = (config.rng_seed, config.cases);
     let outcome = TestRunner::new(config).run(&strategy, |value| test(&value));

@@ -19,6 +19,7 @@ mod corners;
 mod counts;
 mod drive;
 mod equal;
+mod fail_fast;
 mod faults;
 mod laws;
 mod model;

@@ -10,6 +10,8 @@
     reason = "a test's own modules"
 )]
 mod client;
+#[path = "../laws/fail_fast.rs"]
+mod fail_fast;
 mod hub;
 mod settings;
 mod world;
@@ -39,6 +41,7 @@ fn seeds() -> std::ops::RangeInclusive<u64> {
 /// All are run before the test fails, so that one run finds all that fail.
 #[test]
 fn every_client_receives_what_it_was_promised() {
+    fail_fast::arm();
     let mut failed = Vec::new();
     for seed in seeds() {
         if std::panic::catch_unwind(|| world::World::new(seed).run()).is_err() {
