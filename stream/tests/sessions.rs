@@ -482,7 +482,7 @@ fn a_client_that_was_too_fast_begins_anew_after_ten_seconds_and_not_before() {
         }
         assert!(bench.take(id).iter().all(|f| f["close"].is_null()));
         bench.wait(pause_s * SECOND);
-        for _ in 0..burst + 1 {
+        for _ in 0..=burst {
             bench.say(id, r#"{"op":"ping"}"#);
         }
         let close = bench.take(id).iter().any(|f| f["close"] == 1008);
