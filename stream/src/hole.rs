@@ -71,8 +71,13 @@ impl Engine {
             Part::Gap(gap) => Some(gap),
             Part::Window(_) | Part::Held { .. } => None,
         });
-        let lost = self.take_last(index);
+        let mut lost = self.take_last(index);
         let found = lost.is_some();
+        if let Some(gap) = &mut lost {
+            // What is told before it may be told with it: other topics' offsets between them mean nothing.
+            let before = self.subscriptions[index as usize].position_at_cursor(&self.views);
+            gap.from = gap.from.map(|at| before.map_or(at, |p| p + 1));
+        }
         let extra = self.subscriptions[index as usize].extra();
         match (lost, behind) {
             (Some(lost), Some(behind)) if lost.to.is_some() == behind.to.is_some() => {

@@ -246,6 +246,12 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let record = self.views.cohort_mut(cohort);
         subscription.cohort = cohort;
+        if record.members.is_empty()
+            && let Some(operator) = &mut record.operator
+        {
+            // What came while there was nobody is nobody's, and keeps no position back.
+            operator.forget_held(record.acting);
+        }
         let (messages, bytes) = (subscription.bound_messages, subscription.bound_bytes);
         subscription.member = record.add(index, messages, bytes);
         if subscription.overflow == Overflow::Conflate {

@@ -322,3 +322,60 @@ fn what_is_lost_behind_a_backlog_begins_after_it() {
     let told = json!([1, ["drop_oldest", 2, 3]]);
     assert_came(settings, steps, End::Quiet, &told);
 }
+
+#[test]
+fn what_a_drain_makes_pending_behind_a_hole_is_told_with_it() {
+    let settings = json!({
+        "batch": {"messages": 2}, "bound": {"messages": 2}, "overflow": "drop_newest"
+    });
+    let foreign = || {
+        Step::Publish(vec![Pub {
+            topic: 1,
+            key: 0,
+            size: 1,
+        }])
+    };
+    for refuses in [Step::Refuse, Step::Take(1)] {
+        let steps = vec![
+            publish(&[0, 0]),
+            refuses,
+            publish(&[0, 0]),
+            publish(&[0, 0]),
+            foreign(),
+            publish(&[0]),
+        ];
+        let told = json!([1, 2, 3, 4, ["drop_newest", 5, 8]]);
+        assert_came(settings.clone(), steps, End::Leave { drain: true }, &told);
+    }
+}
+
+#[test]
+fn a_hole_that_opens_where_its_cohort_begins_is_told_from_there() {
+    let settings = json!({"bound": {"messages": 3}, "overflow": "drop_newest"});
+    let smaller = Step::Reconfigure(json!({"bound": {"messages": 1}}));
+    let batch = Step::Reconfigure(json!({"batch": {"ms": 20}}));
+    let steps = vec![
+        Step::Take(1),
+        publish(&[0]),
+        publish(&[0, 1]),
+        smaller,
+        batch,
+    ];
+    let told = json!([1, ["drop_newest", 2, 3]]);
+    assert_came(settings, steps, End::Quiet, &told);
+}
+
+#[test]
+fn who_comes_back_to_a_rate_that_nobody_had_meanwhile_begins_anew() {
+    let settings = json!({"rate": {"mode": "throttle", "ms": 1}});
+    let batch = |batch: Value| Step::Reconfigure(json!({"batch": batch}));
+    let steps = vec![
+        Step::Refuse,
+        publish(&[0, 0]),
+        batch(json!({"bytes": 100})),
+        publish(&[0, 0]),
+        batch(Value::Null),
+        publish(&[1]),
+    ];
+    assert_came(settings, steps, End::Quiet, &json!([1, 2, 3, 4, 5]));
+}

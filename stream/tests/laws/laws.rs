@@ -22,6 +22,8 @@ const FIXED: Acts = Acts {
 
 /// Cases of a law unless the environment says otherwise: what a debug build looks at in a minute.
 const CASES: u32 = 256;
+/// Steps towards a smaller script that fails too: one that panics leaves its backtrace in memory at each.
+const SHRINKS_MAX: u32 = 2048;
 /// What they are drawn from unless the environment says otherwise: a red run is red again, and a green one green.
 const SEED: u64 = 1;
 
@@ -35,6 +37,7 @@ fn config() -> ProptestConfig {
     };
     ProptestConfig {
         failure_persistence: None,
+        max_shrink_iters: SHRINKS_MAX,
         cases,
         rng_seed,
         ..said

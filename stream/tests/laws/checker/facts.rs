@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pubsub_wire::value::{Overflow, RateMode, Settings};
 use serde_json::Value;
 
-use crate::drive::{Entry, Transcript, What};
+use crate::drive::{Entry, Frame, Transcript, What};
 use crate::subject::covers;
 
 pub struct Facts<'a> {
@@ -39,6 +39,57 @@ pub fn items(frame: &Value) -> Vec<&Value> {
             .map(|a| a.iter().collect())
             .unwrap_or_default(),
         _ => Vec::new(),
+    }
+}
+
+/// Settings in the order in which they were asked for, up to a moment: what acts on a message was asked for before it began.
+#[derive(Clone, Copy)]
+pub struct Asked<'a>(&'a [(usize, Settings)]);
+
+impl<'a> Asked<'a> {
+    fn ever(self, is: impl Fn(&Settings) -> bool) -> bool {
+        self.0.iter().any(|(_, s)| is(s))
+    }
+
+    pub fn ever_rated(self) -> bool {
+        self.ever(|s| s.rate.is_some_and(|r| r.mode != RateMode::All))
+    }
+
+    pub fn ever_throttled_first(self) -> bool {
+        self.ever(|s| s.rate.is_some_and(|r| r.mode == RateMode::ThrottleFirst))
+    }
+
+    pub fn ever_batched(self) -> bool {
+        self.ever(|s| s.batch.is_some())
+    }
+
+    pub fn ever_had(self, overflow: Overflow) -> bool {
+        self.ever(|s| s.overflow == overflow)
+    }
+
+    /// Settings were the same all the time.
+    pub fn constant(self) -> Option<&'a Settings> {
+        match self.0 {
+            [(_, settings)] => Some(settings),
+            _ => None,
+        }
+    }
+
+    /// Those that held at an event or after it.
+    pub fn since(self, event: usize) -> impl Iterator<Item = &'a Settings> {
+        let later = self.0.partition_point(|(at, _)| *at <= event);
+        self.0[later.saturating_sub(1)..].iter().map(|(_, s)| s)
+    }
+
+    /// What was counted as lost or left out may come after all: it was not told, or a rate held it, when it was read from the log.
+    pub fn may_be_read_again(self) -> bool {
+        let untold = self.ever_rated() || self.ever_had(Overflow::DropNewest);
+        untold && self.ever_had(Overflow::Spill)
+    }
+
+    /// Values may come twice: what a rate held when it fell behind in the log.
+    pub fn may_repeat(self) -> bool {
+        self.ever_rated() && self.ever_had(Overflow::Spill)
     }
 }
 
@@ -156,6 +207,12 @@ impl<'a> Facts<'a> {
         Some(&self.seen.frames[*frames.first()?].value)
     }
 
+    /// Whole frames in order, by number.
+    pub fn received(&self) -> impl Iterator<Item = (usize, &'a Frame)> {
+        let frames = self.seen.frames.iter().enumerate();
+        frames.filter(|(_, f)| f.bytes > 0)
+    }
+
     /// Settings in force at an event.
     pub fn settings_at(&self, event: usize) -> &Settings {
         let (_, settings) = self
@@ -171,34 +228,9 @@ impl<'a> Facts<'a> {
         &self.seen.log[index]
     }
 
-    fn ever(&self, is: impl Fn(&Settings) -> bool) -> bool {
-        self.settings.iter().any(|(_, s)| is(s))
-    }
-
-    pub fn ever_rated(&self) -> bool {
-        self.ever(|s| s.rate.is_some_and(|r| r.mode != RateMode::All))
-    }
-
-    pub fn ever_throttled_first(&self) -> bool {
-        self.ever(|s| s.rate.is_some_and(|r| r.mode == RateMode::ThrottleFirst))
-    }
-
-    pub fn ever_batched(&self) -> bool {
-        self.ever(|s| s.batch.is_some())
-    }
-
-    pub fn ever_had(&self, overflow: Overflow) -> bool {
-        self.ever(|s| s.overflow == overflow)
-    }
-
-    /// Settings were the same all the time.
-    pub fn constant(&self) -> Option<&Settings> {
-        (self.settings.len() == 1).then(|| &self.settings[0].1)
-    }
-
-    /// An entry whose values may come twice: what a rate held when it fell behind in the log.
-    pub fn may_repeat(&self) -> bool {
-        self.ever_rated() && self.ever_had(Overflow::Spill)
+    /// What was asked for until an event.
+    pub fn until(&self, event: usize) -> Asked<'_> {
+        Asked(&self.settings[..self.settings.partition_point(|(at, _)| *at < event)])
     }
 
     /// When an entry was whole with the kernel, or never.

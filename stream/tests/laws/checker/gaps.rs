@@ -22,13 +22,7 @@ pub fn gaps(facts: &Facts<'_>) -> Found {
         was_behind: false,
         lost: BTreeSet::new(),
     };
-    for (number, frame) in facts
-        .seen
-        .frames
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| f.bytes > 0)
-    {
+    for (number, frame) in facts.received() {
         for item in items(&frame.value) {
             let offset = item["offset"].as_i64().ok_or("no offset")?;
             walk.pass(offset - 1, facts.begun[number])?;
@@ -64,19 +58,20 @@ impl Walk<'_> {
     /// What lies before `to` and did not come was left out rightly.
     fn pass(&mut self, to: i64, now: usize) -> Found {
         let facts = self.facts;
-        if facts.ever_rated() {
+        let asked = facts.until(now);
+        if asked.ever_rated() {
             return Ok(());
         }
         for index in self.between(self.passed, to) {
             let offset = facts.entry(index).offset;
-            if !facts.ever_had(Overflow::Conflate) {
+            if !asked.ever_had(Overflow::Conflate) {
                 return Err(format!("{offset} neither came nor was announced as lost"));
             }
             if !facts.is_superseded(index, now) {
                 return Err(format!("{offset} was skipped though nothing superseded it"));
             }
             // A change of policy may let it spill before it was told that it is behind.
-            let spilled = self.mode == "replay" && facts.constant().is_none();
+            let spilled = self.mode == "replay" && asked.constant().is_none();
             if !self.was_behind && !spilled {
                 return Err(format!("{offset} was skipped in mode {}", self.mode));
             }
@@ -86,6 +81,7 @@ impl Walk<'_> {
 
     fn gap(&mut self, gap: &Value, now: usize) -> Found {
         let facts = self.facts;
+        let asked = facts.until(now);
         let reason = gap["reason"].as_str().unwrap_or("");
         let policies = match reason {
             "drop_oldest" => &[Overflow::DropOldest][..],
@@ -93,7 +89,7 @@ impl Walk<'_> {
             "expired" => &[Overflow::DropOldest, Overflow::DropNewest],
             _ => &[],
         };
-        if !policies.iter().any(|p| facts.ever_had(*p)) {
+        if !policies.iter().any(|p| asked.ever_had(*p)) {
             return Err(format!(
                 "{gap}: no policy that was asked for loses by {reason}"
             ));
@@ -110,12 +106,12 @@ impl Walk<'_> {
         let offset = gap["offset"].as_i64().ok_or("a gap without offset")?;
         let (Some(from), Some(to)) = (gap["from"].as_i64(), gap["to"].as_i64()) else {
             self.passed = self.passed.max(offset);
-            let bare = gap["from"].is_null() && gap["to"].is_null() && facts.ever_rated();
+            let bare = gap["from"].is_null() && gap["to"].is_null() && asked.ever_rated();
             return bare
                 .then_some(())
                 .ok_or(format!("{gap}: it has a range without a rate"));
         };
-        if facts.constant().is_some_and(|s| {
+        if asked.constant().is_some_and(|s| {
             s.rate
                 .is_some_and(|r| r.when == pubsub_wire::value::When::Always)
         }) {
@@ -127,7 +123,7 @@ impl Walk<'_> {
         self.pass(from - 1, now)?;
         let lost = self.between(from - 1, to);
         // What a rate of before had left out may lie in there too.
-        let more = lost.len() as u64 > counted && facts.ever_rated();
+        let more = lost.len() as u64 > counted && asked.ever_rated();
         if lost.len() as u64 != counted && !more {
             return Err(format!("{gap}: {} entries are in there", lost.len()));
         }

@@ -3,7 +3,7 @@ use pubsub_wire::value::Overflow;
 use serde_json::Value;
 
 use super::facts::count;
-use super::{Facts, Found, items};
+use super::{Asked, Facts, Found, items};
 
 const LOSSES: [&str; 5] = [
     "/dropped/drop_oldest",
@@ -17,24 +17,25 @@ const LOSSES: [&str; 5] = [
 pub fn ledger(facts: &Facts<'_>) -> Found {
     let mut before: Option<&Value> = None;
     for (number, ledger) in facts.ledgers() {
+        let asked = facts.until(facts.begun[number]);
         sum(ledger)?;
         published(facts, number, ledger)?;
         delivered(facts, number, ledger)?;
         pending(facts, number, ledger)?;
-        asked_for(facts, ledger)?;
+        asked_for(asked, ledger)?;
         let replays = ledger["pending"]["spilled"].is_null();
         for path in LOSSES
             .iter()
             .chain(&["/delivered", "/filtered_by_rate", "/conflated"])
         {
             // What fell into a hole that wasn't told yet can be read from the log after all.
-            let found = *path == "/dropped/drop_newest" && facts.ever_had(Overflow::Spill);
+            let found = *path == "/dropped/drop_newest" && asked.ever_had(Overflow::Spill);
             if !found && before.is_some_and(|b| count(b, path) > count(ledger, path)) {
                 return Err(format!("{path} has fallen: {ledger}"));
             }
         }
         before = Some(ledger);
-        if replays && !facts.ever_had(Overflow::Spill) {
+        if replays && !asked.ever_had(Overflow::Spill) {
             return Err(format!("nothing spills here: {ledger}"));
         }
     }
@@ -73,7 +74,7 @@ fn published(facts: &Facts<'_>, number: usize, ledger: &Value) -> Found {
         _ => most,
     };
     let said = count(ledger, "/published");
-    if (least..=most).contains(&said) || facts.may_repeat() {
+    if (least..=most).contains(&said) || facts.until(facts.begun[number]).may_repeat() {
         return Ok(());
     }
     Err(format!("{least} to {most} were published: {ledger}"))
@@ -90,25 +91,27 @@ fn delivered(facts: &Facts<'_>, number: usize, ledger: &Value) -> Found {
 
 /// What comes later was pending.
 fn pending(facts: &Facts<'_>, number: usize, ledger: &Value) -> Found {
+    let again = |frame: usize| facts.until(facts.begun[frame]).may_be_read_again();
     let comes_later = |index: &&usize| {
         let came = facts.delivered.get(*index);
-        facts.published[*index] < facts.begun[number] && came.is_some_and(|f| f[0] > number)
+        let later = came.is_some_and(|f| f[0] > number && !again(f[0]));
+        later && facts.published[*index] < facts.begun[number]
     };
     let later = facts.view.iter().filter(comes_later).count() as u64;
     let replays = ledger["pending"]["spilled"].is_null();
-    if later <= count(ledger, "/pending/memory") || replays || facts.may_repeat() {
+    if later <= count(ledger, "/pending/memory") || replays {
         return Ok(());
     }
     Err(format!("{later} came later: {ledger}"))
 }
 
 /// Nothing is counted under what was never asked for.
-fn asked_for(facts: &Facts<'_>, ledger: &Value) -> Found {
-    let drops = facts.ever_had(Overflow::DropOldest);
-    let drops_newest = facts.ever_had(Overflow::DropNewest);
+fn asked_for(asked: Asked<'_>, ledger: &Value) -> Found {
+    let drops = asked.ever_had(Overflow::DropOldest);
+    let drops_newest = asked.ever_had(Overflow::DropNewest);
     let allowed = [
-        ("/filtered_by_rate", facts.ever_rated()),
-        ("/conflated", facts.ever_had(Overflow::Conflate)),
+        ("/filtered_by_rate", asked.ever_rated()),
+        ("/conflated", asked.ever_had(Overflow::Conflate)),
         ("/dropped/drop_oldest", drops),
         ("/dropped/drop_newest", drops_newest),
         ("/expired", drops || drops_newest),
@@ -169,7 +172,7 @@ pub fn rest(facts: &Facts<'_>) -> Found {
         .iter()
         .filter(|i| facts.published[*i] < facts.begun[number] && !facts.delivered.contains_key(*i));
     let missing = missing.count() as u64;
-    if missing != left_out + losses && !facts.may_repeat() {
+    if missing != left_out + losses && !facts.until(facts.begun[number]).may_repeat() {
         return Err(format!("{missing} never came: {last}"));
     }
     Ok(())

@@ -11,7 +11,7 @@ mod order;
 mod shape;
 mod window;
 
-pub use facts::{Facts, count, items};
+pub use facts::{Asked, Facts, count, items};
 
 use crate::drive::Transcript;
 

@@ -12,7 +12,7 @@ pub fn newest(facts: &Facts<'_>) -> Found {
     let Some((last, _)) = facts.last_ledger().filter(|_| quiet) else {
         return Ok(());
     };
-    if facts.ever_throttled_first() {
+    if facts.until(facts.begun[last]).ever_throttled_first() {
         return Ok(());
     }
     let mut newest = BTreeMap::new();

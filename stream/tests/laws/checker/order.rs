@@ -10,7 +10,8 @@ pub fn order(facts: &Facts<'_>) -> Found {
     let mut resume_before = 0;
     let mut came = HashSet::new();
     let mut newest = HashMap::new();
-    for frame in facts.seen.received() {
+    for (number, frame) in facts.received() {
+        let may_repeat = facts.until(facts.begun[number]).may_repeat();
         for item in items(&frame.value) {
             let offset = item["offset"].as_i64().ok_or("no offset")?;
             if offset <= passed {
@@ -18,14 +19,14 @@ pub fn order(facts: &Facts<'_>) -> Found {
                     "{offset} came after everything up to {passed} was through"
                 ));
             }
-            if !came.insert(offset) && !facts.may_repeat() {
+            if !came.insert(offset) && !may_repeat {
                 return Err(format!("{offset} came twice"));
             }
             let entry = facts.entry(offset as usize - 1);
             let last = newest
                 .insert((&entry.topic, &entry.key), offset)
                 .unwrap_or(0);
-            if offset < last && !facts.may_repeat() {
+            if offset < last && !may_repeat {
                 return Err(format!("{offset} came after {last} of the same key"));
             }
             passed = match item.get("resume") {

@@ -59,13 +59,7 @@ pub fn answers(facts: &Facts<'_>) -> Found {
 /// Every message is an entry of the log, whole and unchanged, and of this subscription.
 pub fn contents(facts: &Facts<'_>) -> Found {
     let is_pattern = facts.text.contains(['*', '>']);
-    for (number, frame) in facts
-        .seen
-        .frames
-        .iter()
-        .enumerate()
-        .filter(|(_, f)| f.bytes > 0)
-    {
+    for (number, frame) in facts.received() {
         let value = &frame.value;
         match value["op"].as_str() {
             Some("msg") if is_pattern != (value["sub"] == facts.text) => {
@@ -90,30 +84,32 @@ pub fn contents(facts: &Facts<'_>) -> Found {
             if !same {
                 return Err(format!("{item} is not {entry:?}"));
             }
-            resume(facts, index, item)?;
+            resume(facts, number, item)?;
         }
     }
     Ok(())
 }
 
 /// With a rate each message says where to resume, without one none does.
-fn resume(facts: &Facts<'_>, index: usize, item: &serde_json::Value) -> Found {
+fn resume(facts: &Facts<'_>, number: usize, item: &serde_json::Value) -> Found {
     let has = item.get("resume").is_some();
+    let asked = facts.until(facts.begun[number]);
     let always = |s: &Settings| {
         s.overflow != Overflow::Spill
             && s.rate
                 .is_some_and(|r| r.when == pubsub_wire::value::When::Always)
     };
-    if (has && !facts.ever_rated()) || (!has && facts.constant().is_some_and(always)) {
-        return Err(format!("`resume` of {}: {item}", facts.entry(index).offset));
+    if (has && !asked.ever_rated()) || (!has && asked.constant().is_some_and(always)) {
+        return Err(format!("`resume`: {item}"));
     }
     Ok(())
 }
 
 /// With batches every message comes in one, and none is larger than was asked for.
 pub fn batches(facts: &Facts<'_>) -> Found {
-    let mixed = facts.ever_had(Overflow::Spill) && facts.constant().is_none();
-    for frame in facts.seen.received() {
+    for (number, frame) in facts.received() {
+        let asked = facts.until(facts.begun[number]);
+        let mixed = asked.ever_had(Overflow::Spill) && asked.constant().is_none();
         let all = items(&frame.value);
         let era = |item: &&serde_json::Value| {
             let index = item["offset"].as_u64().unwrap_or(1) as usize - 1;
@@ -134,7 +130,7 @@ pub fn batches(facts: &Facts<'_>) -> Found {
         if mixed || !is_batch || all.len() == 1 {
             continue;
         }
-        let cut = facts.constant().is_some();
+        let cut = asked.constant().is_some();
         let most = |of: fn(&Settings) -> (Option<u64>, Option<u64>)| {
             let limits = eras.iter().map(|s| {
                 let (asked, bound) = of(s);
@@ -156,54 +152,42 @@ pub fn batches(facts: &Facts<'_>) -> Found {
     Ok(())
 }
 
-/// Modes begin live and alternate; what they say of the lag is what makes them so.
+/// Modes begin live and alternate; what they say of the lag is what makes them so, by a bound that held since the mode before.
 pub fn modes(facts: &Facts<'_>) -> Found {
-    let mut mode = "live";
-    // A frame that was under way when it fell behind is whole by now.
-    let (mut messages, mut bytes, mut begun_ns) = (0, 0, u64::MAX);
-    for frame in facts.seen.received() {
+    let (mut mode, mut since) = ("live", 0);
+    let mut under_way = Lag::default();
+    for (number, frame) in facts.received() {
         if frame.value["op"] != "mode" {
-            let all = items(&frame.value).len() as u64;
-            if all > 0 {
-                (messages, bytes, begun_ns) = (all, frame.bytes as u64, frame.begun_ns);
+            if !items(&frame.value).is_empty() {
+                under_way = Lag::under_way(facts, number);
             }
             continue;
         }
+        let asked = facts.until(facts.begun[number]);
         let next = frame.value["mode"].as_str().unwrap_or("");
         let may = match next {
             "live" | "behind" => mode != next && (mode, next) != ("replay", "behind"),
-            "replay" => mode != next && facts.ever_had(Overflow::Spill),
+            "replay" => mode != next && asked.ever_had(Overflow::Spill),
             _ => false,
         };
         if !may {
             return Err(format!("after {mode}: {}", frame.value));
         }
-        mode = next;
-        let Some(settings) = facts.constant().filter(|_| next != "replay") else {
-            continue;
-        };
-        let lag = |name: &str| frame.value["lag"][name].as_u64().unwrap_or(u64::MAX);
-        let bound = settings.bound;
-        let high = |n: u64, most: Option<u64>| most.is_some_and(|m| n * 2 >= m);
-        let low = |n: u64, most: Option<u64>| most.is_none_or(|m| n * 4 < m);
-        let age_ms = frame.begun_ns.saturating_sub(begun_ns) / 1_000_000;
-        let high = high(lag("messages") + messages, bound.messages)
-            || high(lag("bytes") + bytes, bound.bytes)
-            || high(lag("age_ms").max(age_ms) + 1, bound.age_ms);
-        let low = low(lag("messages"), bound.messages) && low(lag("bytes"), bound.bytes);
-        // What was lost or skipped since it fell behind is no part of the lag any more.
-        let loses = matches!(
-            settings.overflow,
-            Overflow::DropOldest | Overflow::DropNewest | Overflow::Conflate
-        );
-        let right = if next == "live" {
-            low || settings.overflow == Overflow::Spill
-        } else {
-            high || loses
+        let lag = Lag::of(&frame.value["lag"]);
+        let right = match next {
+            // Who reaches the head of the log is live, however much came meanwhile.
+            "live" => mode == "replay" || is_live(facts.settings_at(facts.begun[number]), &lag),
+            "behind" => {
+                let lag = lag.with(&under_way, frame.begun_ns);
+                let mut held = asked.since(since);
+                held.any(|s| is_behind(s, &lag))
+            }
+            _ => true,
         };
         if !right {
-            return Err(format!("{} with {bound:?}", frame.value));
+            return Err(format!("by no bound: {}", frame.value));
         }
+        (mode, since) = (next, facts.begun[number]);
     }
     let quiet = facts
         .seen
@@ -216,11 +200,83 @@ pub fn modes(facts: &Facts<'_>) -> Found {
     Ok(())
 }
 
+/// What waits: as a mode tells it, or in a frame that was under way when it was left waiting, and is whole when the mode is told.
+#[derive(Default)]
+struct Lag {
+    messages: u64,
+    bytes: u64,
+    age_ms: u64,
+    /// When the oldest of the frame under way was numbered.
+    oldest_ns: Option<u64>,
+}
+
+impl Lag {
+    fn of(told: &serde_json::Value) -> Self {
+        let told = |name: &str| told[name].as_u64().unwrap_or(u64::MAX);
+        Self {
+            messages: told("messages"),
+            bytes: told("bytes"),
+            age_ms: told("age_ms"),
+            oldest_ns: None,
+        }
+    }
+
+    /// Of a frame that was not written at once.
+    fn under_way(facts: &Facts<'_>, number: usize) -> Self {
+        if facts.whole[number] == facts.begun[number] + 1 {
+            return Self::default();
+        }
+        let frame = &facts.seen.frames[number];
+        let all = items(&frame.value);
+        let offsets = all.iter().filter_map(|i| i["offset"].as_u64());
+        Self {
+            messages: all.len() as u64,
+            bytes: frame.bytes as u64,
+            age_ms: 0,
+            oldest_ns: offsets.map(|o| facts.entry(o as usize - 1).mono_ns).min(),
+        }
+    }
+
+    fn with(self, under_way: &Self, now_ns: u64) -> Self {
+        let age_ms = under_way
+            .oldest_ns
+            .map_or(0, |at| (now_ns - at) / 1_000_000);
+        Self {
+            messages: self.messages + under_way.messages,
+            bytes: self.bytes + under_way.bytes,
+            age_ms: self.age_ms.max(age_ms),
+            oldest_ns: None,
+        }
+    }
+}
+
+fn is_behind(settings: &Settings, lag: &Lag) -> bool {
+    let bound = settings.bound;
+    let high = |n: u64, most: Option<u64>| most.is_some_and(|m| n * 2 >= m);
+    // What was lost or skipped since it fell behind is no part of the lag any more.
+    let loses = matches!(
+        settings.overflow,
+        Overflow::DropOldest | Overflow::DropNewest | Overflow::Conflate
+    );
+    loses
+        || high(lag.messages, bound.messages)
+        || high(lag.bytes, bound.bytes)
+        || high(lag.age_ms + 1, bound.age_ms)
+}
+
+fn is_live(settings: &Settings, lag: &Lag) -> bool {
+    let bound = settings.bound;
+    let low = |n: u64, most: Option<u64>| most.is_none_or(|m| n * 4 < m);
+    low(lag.messages, bound.messages)
+        && low(lag.bytes, bound.bytes)
+        && low(lag.age_ms, bound.age_ms)
+}
+
 /// Only `disconnect` ends a connection, as a slow consumer's.
 pub fn closes(facts: &Facts<'_>) -> Found {
     match facts.closed {
-        Some((_, code))
-            if code != close::SLOW_CONSUMER || !facts.ever_had(Overflow::Disconnect) =>
+        Some((at, code))
+            if code != close::SLOW_CONSUMER || !facts.until(at).ever_had(Overflow::Disconnect) =>
         {
             Err(format!("closed with {code}"))
         }

@@ -1,16 +1,12 @@
 //! Bounds: what a socket that refuses, or a demand that is used up, may keep waiting.
 use pubsub_wire::value::{Overflow, RateMode, Settings};
 
-use super::{Facts, Found, items};
+use super::{Asked, Facts, Found, items};
 use crate::drive::What;
 
 /// At each moment at which the socket refuses, or no credit is left, what was published before and comes later is within the bound.
 /// What a rate or an open batch holds doesn't count, so those get room for that.
 pub fn window(facts: &Facts<'_>) -> Found {
-    // In `replay` bounds don't apply, and a client cannot tell when that began.
-    if facts.ever_had(Overflow::Spill) {
-        return Ok(());
-    }
     let (mut blocked, mut demand) = (false, None);
     let mut gone = usize::MAX;
     for (at, (_, what)) in facts.seen.events.iter().enumerate() {
@@ -54,14 +50,21 @@ fn rated(settings: &Settings) -> bool {
     settings.rate.is_some_and(|r| r.mode != RateMode::All)
 }
 
+/// Whether what was asked for until it came tells that the bound had acted on it.
+fn is_bound(asked: Asked<'_>) -> bool {
+    // In `replay` bounds don't apply, and a client cannot tell when that began; what was lost and not told may be read there.
+    let spilled = asked.ever_had(Overflow::Spill);
+    // With a larger bound it is live again, and skips no more; by another policy what waited goes out as it would have.
+    let conflated = asked.ever_had(Overflow::Conflate) && asked.constant().is_none();
+    !spilled && !conflated
+}
+
 fn within(facts: &Facts<'_>, at: usize) -> Found {
-    let settings = facts.settings_at(at);
-    if facts.ever_had(Overflow::Conflate) && facts.constant().is_none() {
-        // With a larger bound it is live again, and skips no more; by another policy what waited goes out as it would have.
-        return Ok(());
-    }
+    let (settings, asked) = (facts.settings_at(at), facts.until(at));
     let waits = |i: &&usize| {
-        facts.published[*i] < at && facts.delivered.contains_key(*i) && facts.whole_at(**i) > at
+        let comes = facts.delivered.get(*i);
+        let bound = comes.is_some_and(|f| is_bound(facts.until(facts.begun[f[0]])));
+        bound && facts.published[*i] < at && facts.whole_at(**i) > at
     };
     let waiting: Vec<usize> = facts.view.iter().filter(waits).copied().collect();
     if waiting
@@ -92,7 +95,7 @@ fn within(facts: &Facts<'_>, at: usize) -> Found {
         ));
     }
     let plain =
-        !rated(settings) && !facts.ever_batched() && settings.overflow != Overflow::Conflate;
+        !rated(settings) && !asked.ever_batched() && settings.overflow != Overflow::Conflate;
     let bytes: usize = waiting
         .iter()
         .map(|i| facts.seen.frames[facts.delivered[i][0]].bytes)
@@ -108,22 +111,18 @@ fn within(facts: &Facts<'_>, at: usize) -> Found {
 
 /// Nothing that has waited longer than its bound of age is begun, where the policy loses by age.
 pub fn age(facts: &Facts<'_>) -> Found {
-    if facts.ever_rated() || facts.ever_batched() || facts.ever_had(Overflow::Spill) {
-        return Ok(());
-    }
-    if facts.ever_had(Overflow::Conflate) && facts.constant().is_none() {
-        // What waited by conflation goes out as it would have.
-        return Ok(());
-    }
     for (index, frames) in &facts.delivered {
-        let frame = &facts.seen.frames[frames[0]];
-        let settings = facts.settings_at(facts.begun[frames[0]]);
+        let (frame, begun) = (&facts.seen.frames[frames[0]], facts.begun[frames[0]]);
+        let (settings, asked) = (facts.settings_at(begun), facts.until(begun));
+        if asked.ever_rated() || asked.ever_batched() || !is_bound(asked) {
+            continue;
+        }
         let loses = matches!(
             settings.overflow,
             Overflow::DropOldest | Overflow::DropNewest
         );
         let age_ns = frame.begun_ns - facts.entry(*index).mono_ns;
-        let draining = facts.left.is_some_and(|left| left < facts.begun[frames[0]]);
+        let draining = facts.left.is_some_and(|left| left < begun);
         if loses
             && !draining
             && settings
