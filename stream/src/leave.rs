@@ -73,6 +73,10 @@ impl Engine {
         let session = subscription.session;
         self.make_ready(index);
         self.arm(session, until_ns);
+        if self.sessions[session as usize].blocked {
+            // What rate and batch held waits for the socket like the rest.
+            self.park(now, index);
+        }
         if self.subscription_index(key).is_some() {
             self.queue(session);
         }

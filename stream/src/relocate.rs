@@ -417,7 +417,8 @@ impl Engine {
             self.move_window(index, gone);
             return gone == window.until;
         }
-        let next = self.next_in_window(&window, window.cursor, conflates);
+        let last = self.subscriptions[index as usize].last;
+        let next = self.next_in_window(&window, last, window.cursor, conflates);
         let to = next.map_or(window.until, |step| step.at);
         if conflates && to > window.cursor {
             self.conflate_window(index, window, to, 0);

@@ -259,6 +259,12 @@ impl Ring {
         }
     }
 
+    /// Whether a mark stands at `ordinal` that tells of nothing but a position before `position`.
+    pub(crate) fn is_position_before(&self, ordinal: u64, position: i64) -> bool {
+        let mark = self.mark_from(ordinal).filter(|m| m.ordinal == ordinal);
+        mark.is_some_and(|m| m.kind == Kind::Position && m.after < position)
+    }
+
     /// The first mark at or after `ordinal` that tells of more than a position.
     pub(crate) fn break_from(&self, ordinal: u64) -> Option<&Mark> {
         self.marks_from(ordinal).find(|m| m.kind != Kind::Position)

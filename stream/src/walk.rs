@@ -190,7 +190,7 @@ impl Engine {
                     if self.is_gone(window, at, conflates) {
                         return None;
                     }
-                    self.next_in_window(window, at, conflates)
+                    self.next_in_window(window, subscription.last, at, conflates)
                 }
                 Some(Part::Held { slice, .. }) => slice.entries.get(at as usize).map(|e| Step {
                     place,
@@ -230,7 +230,7 @@ impl Engine {
         if self.is_gone(&window, at, conflates) {
             return None;
         }
-        self.next_in_window(&window, at, conflates)
+        self.next_in_window(&window, subscription.last, at, conflates)
     }
 
     /// Whether what stood at `at` in a window was taken away: that is settled before anything behind it is handed over.
@@ -244,8 +244,31 @@ impl Engine {
         at < window.until && next > at
     }
 
-    /// The next entry or mark of a window from `at` on; of the entries only the newest of each key, if it conflates.
-    pub(crate) fn next_in_window(&self, window: &Window, at: u64, conflates: bool) -> Option<Step> {
+    /// The next entry or mark of a window from `at` on; of the entries only the newest of each key, if it conflates. `last`: the
+    /// position before it, for one that joined a cohort which still held what is older.
+    pub(crate) fn next_in_window(
+        &self,
+        window: &Window,
+        last: i64,
+        mut at: u64,
+        conflates: bool,
+    ) -> Option<Step> {
+        loop {
+            let step = self.next_of_window(window, at, conflates)?;
+            if window.since == 0 || !self.is_stale(window, last, &step) {
+                return Some(step);
+            }
+            at = step.at + 1;
+        }
+    }
+
+    /// Whether it is a position older than the one it stands behind: a rate or a batch still held something older.
+    fn is_stale(&self, window: &Window, last: i64, step: &Step) -> bool {
+        let ring = &self.views.cohort(window.cohort).ring;
+        !step.is_message && ring.is_position_before(step.at, last)
+    }
+
+    fn next_of_window(&self, window: &Window, at: u64, conflates: bool) -> Option<Step> {
         if at >= window.until {
             return None;
         }

@@ -315,9 +315,10 @@ impl Subscription {
         self.backlog().is_some() && !ends && self.since() == 0 && self.hole().is_none()
     }
 
-    /// At half of its bound by messages or bytes it is behind.
+    /// At half of its bound by messages or bytes it is behind, and when the ring has let go of more than that.
     pub(crate) fn is_high(&self, views: &Views, under_way: u64) -> bool {
-        self.lag_messages(views) * 2 >= u64::from(self.bound_messages).max(1)
+        self.is_overtaken(views)
+            || self.lag_messages(views) * 2 >= u64::from(self.bound_messages).max(1)
             || self.lag_bytes(views, under_way) * 2 >= u64::from(self.bound_bytes)
     }
 

@@ -61,14 +61,17 @@ impl Subscription {
         }
     }
 
-    /// Passes over what stands at the cursor and is older than its start.
+    /// Passes over what stands at the cursor and is older than its start, positions among it.
     pub(crate) fn pass_strangers(&mut self, stand: &Stand<'_>) {
         let since = self.since();
         if since == 0 {
             return;
         }
         let ring = &stand.cohort.ring;
-        let is_older = |at: &u64| ring.source(*at).is_some_and(|source| source < since);
+        let is_older = |at: &u64| match ring.source(*at) {
+            Some(source) => source < since,
+            None => ring.is_position_before(*at, self.last),
+        };
         let older = (self.cursor..ring.head()).take_while(is_older);
         let to = self.cursor + older.count() as u64;
         self.pass(stand, to);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::checker::{ALL, check, render};
 use crate::drive::{Transcript, World};
-use crate::equal::{messages, told};
+use crate::equal::{differ, messages, told};
 use crate::laws::each;
 use crate::script::{ANY, Acts, Draw, End, Pub, Script, Step, patch, script, step};
 use crate::subject::Subject;
@@ -95,10 +95,11 @@ fn equal_settings_give_equal_sequences_alone_or_in_a_cohort() {
         let (alone, among) = (run(script, 0, &[]), run(script, *others, acts));
         prop_assert!(alone.received().any(|f| f.value["op"] == "subscribed"));
         let (left, right) = (told(&alone, script.text), told(&among, script.text));
-        prop_assert_eq!(
-            left,
-            right,
-            "alone:\n{}\namong {}:\n{}",
+        let at = differ(&alone, &left, &among, &right);
+        prop_assert!(
+            at.is_none(),
+            "frame {:?}\nalone:\n{}\namong {}:\n{}",
+            at,
             render(&alone),
             others,
             render(&among)

@@ -27,6 +27,8 @@ pub struct Pipeline {
     pub over: bool,
     /// What was held is in the queue, to go out with the end.
     pub flushed: bool,
+    /// What waits was set aside when a drain began: it is live again once that is through.
+    pub rests: bool,
     pub counts: Counts,
     rates: Option<Rates>,
     batch: Vec<Item>,
@@ -58,6 +60,7 @@ impl Pipeline {
             blocked: false,
             over: false,
             flushed: false,
+            rests: false,
             counts: Counts::default(),
             rates: settings
                 .rate
@@ -233,6 +236,11 @@ impl Pipeline {
     pub fn flush(&mut self, now: Now) {
         self.flush_rates(now);
         self.close_batch(now);
+    }
+
+    /// A rate or a batch acts on its messages.
+    pub fn is_derived(&self) -> bool {
+        self.rates.is_some() || self.settings.batch.is_some()
     }
 
     /// It ends now: what is held goes out with it, if it is live and nothing stands before.

@@ -156,6 +156,7 @@ impl Session {
         };
         if drain {
             // It takes what is pending now: what a rate holds comes behind what a hole has lost so far.
+            subscription.rests |= subscription.queue.has_hole() || subscription.is_derived();
             subscription.queue.close_hole();
             subscription.flush(now);
             self.leaving = Some(Leaving {
@@ -202,32 +203,29 @@ impl Session {
 
     fn next(&self, now: Now) -> Option<(Vec<u8>, Offer)> {
         if let Some(control) = self.control.front() {
-            return Some((self.control_bytes(control), Offer::Control));
+            return Some((self.control_bytes(now, control), Offer::Control));
         }
         let subscription = self.subscription.as_ref()?;
         let (text, bound) = (&subscription.text, subscription.settings.bound);
         let queue = &subscription.queue;
         let skips = subscription.behind && subscription.settings.overflow == Overflow::Conflate;
         let (skipped, passed) = queue.superseded(skips);
-        if let Some(Place::Lost(loss)) = queue.places.get(skipped) {
+        let lost = match queue.places.get(skipped) {
+            Some(Place::Lost(loss)) => Some(loss),
+            _ => None,
+        };
+        // What is left out before a gap is explained by the mode in which it is.
+        if subscription.announce && (lost.is_none() || skipped > 0) {
+            return Some((mode(subscription, now, "behind"), Offer::Behind));
+        }
+        if let Some(loss) = lost {
             let bytes = gap(subscription, loss, passed.unwrap_or(subscription.last));
             return Some((bytes, Offer::Gap(loss.clone(), skipped)));
         }
-        let lag = |mode| {
-            let age_ms = queue.age_ns(now.mono_ns) / 1_000_000;
-            render::frame(&render::mode(
-                text,
-                mode,
-                queue.messages(),
-                queue.bytes(),
-                age_ms,
-            ))
-        };
-        if subscription.announce {
-            return Some((lag("behind"), Offer::Behind));
-        }
-        if subscription.behind && !queue.has_hole() && queue.is_low(bound, now.mono_ns) {
-            return Some((lag("live"), Offer::Live));
+        let through = !subscription.rests || queue.places.is_empty();
+        let low = !queue.has_hole() && queue.is_low(bound, now.mono_ns);
+        if subscription.behind && through && low {
+            return Some((mode(subscription, now, "live"), Offer::Live));
         }
         let credit = subscription.demand.unwrap_or(u64::MAX);
         let frame = if credit > 0 {
@@ -251,7 +249,7 @@ impl Session {
         Some((messages(text, &items), Offer::Messages(frame)))
     }
 
-    fn control_bytes(&self, control: &Control) -> Vec<u8> {
+    fn control_bytes(&self, now: Now, control: &Control) -> Vec<u8> {
         match (control, &self.subscription) {
             (Control::Text(text), _) => render::frame(text),
             (Control::Ledger(id), Some(s)) => {
@@ -260,8 +258,11 @@ impl Session {
             }
             (Control::Unsubscribed(id), Some(s)) => {
                 let text = &s.text;
-                // Losses that nothing stands before are told first, then what was flushed.
+                // Its mode and losses that nothing stands before are told first, then what was flushed.
                 let (mut bytes, mut last) = (Vec::new(), s.last);
+                if s.announce {
+                    bytes.extend(mode(s, now, "behind"));
+                }
                 for place in &s.queue.places {
                     let Place::Lost(loss) = place else { break };
                     bytes.extend(gap(s, loss, last));
@@ -367,6 +368,14 @@ fn messages(text: &str, items: &[Item]) -> Vec<u8> {
         render::msg(text, &first.entry, first.resume)
     };
     render::frame(&payload)
+}
+
+fn mode(subscription: &Pipeline, now: Now, mode: &str) -> Vec<u8> {
+    let queue = &subscription.queue;
+    let age_ms = queue.age_ns(now.mono_ns) / 1_000_000;
+    let (messages, bytes) = (queue.messages(), queue.bytes());
+    let text = &subscription.text;
+    render::frame(&render::mode(text, mode, messages, bytes, age_ms))
 }
 
 fn gap(subscription: &Pipeline, loss: &Loss, last: i64) -> Vec<u8> {
