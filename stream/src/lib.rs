@@ -15,7 +15,7 @@
 //! - `session`, `partials`: the control lane and the frame under way
 //! - `command`, `settings`, `reconfigure`, `leave`, `publish`, `event`: inputs from clients and from the hub
 //! - `visit`, `plan`, `walk`, `write`: whom to write to, what, and what of it was taken
-//! - `policy`, `hole`, `step`: what a refusal leads to, and what comes next
+//! - `park`, `policy`, `hole`, `step`: what a refusal leads to, and what comes next
 //! - `lifecycle`, `timer`: coming and going, and the clock's work
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
@@ -34,6 +34,7 @@ pub mod hub;
 mod leave;
 mod lifecycle;
 mod operator;
+mod park;
 mod partials;
 mod plan;
 mod policy;
