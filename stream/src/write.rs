@@ -69,7 +69,7 @@ impl Engine {
         let subscription = &mut self.subscriptions[index as usize];
         let cohort = self.views.cohort_mut(subscription.cohort);
         let is_next = to == subscription.cursor + u64::from(item.count);
-        if !is_next || subscription.joined.is_some() || subscription.waits {
+        if !is_next || subscription.waits {
             return false;
         }
         lift(subscription, cohort);
