@@ -1,5 +1,5 @@
 //! What belongs to a session and no subscription: heartbeats, closes, the control lane, rates, and turns. Time is an argument.
-use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
+use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest, SliceHead};
 use pubsub_stream::{CloseHow, Config, Engine, GoawayReason, Now, Peer, SessionId};
 use serde_json::Value;
 
@@ -190,6 +190,7 @@ fn silence_is_pinged_and_two_more_silent_heartbeats_end_the_session() {
         (closed.session, closed.how, closed.code),
         (id, CloseHow::Flushed, 4002)
     );
+    assert_eq!(bench.engine.stats().closed_heartbeat, 1);
 }
 
 #[test]
@@ -283,6 +284,7 @@ fn a_control_lane_that_is_filled_and_not_read_ends_the_session() {
     }
     let closed = bench.engine.poll_closed().unwrap();
     assert_eq!((closed.how, closed.code), (CloseHow::Hard, 4003));
+    assert_eq!(bench.engine.stats().closed_control, 1);
 }
 
 #[test]
@@ -298,6 +300,7 @@ fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
         (&answers[20]["code"], &answers[20]["retry_after_ms"]),
         (&"rate_limited".into(), &100.into())
     );
+    assert_eq!(bench.engine.stats().rejected_rate, 1);
     bench.wait(SECOND / 10);
     bench.say(id, r#"{"op":"ping","id":2}"#);
     assert_eq!(bench.take(id)[0]["op"], "pong");
@@ -308,6 +311,40 @@ fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
         *bench.take(id).last().unwrap(),
         serde_json::json!({"close": 1008})
     );
+    let stats = bench.engine.stats();
+    assert_eq!(stats.closed_policy, 1);
+    assert!(stats.rejected_rate > 20, "{}", stats.rejected_rate);
+}
+
+#[test]
+fn reconfigured_says_where_the_subscription_began() {
+    for from in ["live", "earliest"] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        let subscribe = format!(r#"{{"op":"subscribe","topic":"t","from":"{from}"}}"#);
+        bench.engine.handle_text(bench.now, id, &subscribe);
+        bench.serve_hub();
+        for request in bench.serve_hub() {
+            let HubRequest::Read { request, .. } = request else {
+                continue;
+            };
+            let head = SliceHead {
+                request,
+                start: 0,
+                gap: None,
+                end: 0,
+                joined: true,
+            };
+            let entries = &mut std::iter::empty();
+            let slice = HubEvent::Slice { head, entries };
+            bench.engine.handle_hub(bench.now, slice);
+        }
+        let change = r#"{"op":"reconfigure","id":1,"topic":"t","overflow":"conflate"}"#;
+        bench.say(id, change);
+        let answers = bench.take(id);
+        let told = answers.iter().find(|a| a["op"] == "reconfigured").unwrap();
+        assert_eq!(told["settings"]["from"], from);
+    }
 }
 
 #[test]
