@@ -80,11 +80,7 @@ impl Engine {
             Overflow::DropNewest => subscription.hole().is_none(),
             _ => false,
         };
-        let at_half = subscription.mode == Mode::Live
-            && subscription
-                .terms
-                .as_ref()
-                .is_some_and(|t| t.waits_for_behind());
+        let at_half = self.acts_at_half(index);
         // Half of a bound is reached by one less than it takes to pass it.
         let half = |bound: u32, left: u64| left.saturating_sub(u64::from(bound / 2) + 1);
         match (at_half, at_bound) {
@@ -126,26 +122,47 @@ impl Engine {
         }
     }
 
+    /// Whether a subscription is parked and something is to act at an age.
+    fn acts_at_age(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        subscription.stage == Stage::Ring
+            && subscription.mode != Mode::Replay
+            && subscription.hold == Hold::Parked
+            && (subscription.overflow == Overflow::Disconnect || self.acts_at_half(index))
+    }
+
+    /// Whether a rate begins to act on it when it is behind, which it is not yet.
+    fn acts_at_half(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        let terms = subscription.terms.as_ref();
+        subscription.mode == Mode::Live && terms.is_some_and(|t| t.waits_for_behind())
+    }
+
     /// When a parked subscription is to be looked at for its age.
     fn age_deadline(&self, now: Now, index: u32) -> Option<u64> {
-        let subscription = &self.subscriptions[index as usize];
-        if subscription.stage != Stage::Ring
-            || subscription.mode == Mode::Replay
-            || subscription.hold != Hold::Parked
-        {
+        if !self.acts_at_age(index) {
             return None;
         }
         let oldest = self.oldest_ns(index)?;
+        let subscription = &self.subscriptions[index as usize];
         let age = subscription.bound_age_ns();
-        let half = subscription.mode == Mode::Live
-            && subscription
-                .terms
-                .as_ref()
-                .is_some_and(|t| t.waits_for_behind());
-        if half && now.mono_ns < oldest + age / 2 {
-            return Some(oldest + age / 2);
+        let past = oldest + age + 1;
+        if self.acts_at_half(index) {
+            let at = (oldest + age / 2).max(self.may_fall_ns(subscription));
+            let at = at.min(past);
+            if now.mono_ns < at {
+                return Some(at);
+            }
         }
-        (subscription.overflow == Overflow::Disconnect).then_some(oldest + age + 1)
+        (subscription.overflow == Overflow::Disconnect).then_some(past)
+    }
+
+    /// From when on it may be behind before it passes its bound.
+    pub(crate) fn may_fall_ns(&self, subscription: &Subscription) -> u64 {
+        match subscription.switched_ns {
+            0 => 0,
+            at => at.saturating_add(self.config.mode_hold_ns),
+        }
     }
 
     /// When the oldest message that is not with the kernel whole was numbered.
@@ -163,7 +180,7 @@ impl Engine {
     /// A deadline of the session has come: what acts at an age acts, and a mode that was held may switch.
     pub(crate) fn on_subscription_deadline(&mut self, now: Now, index: u32) {
         let key = self.key(index);
-        if self.age_deadline(now, index).is_some() {
+        if self.acts_at_age(index) {
             self.settle(now, index);
             self.set_trips(now, index);
             self.disconnect_if_over(now, index);

@@ -83,6 +83,7 @@ impl Engine {
         let age = self
             .oldest_ns(index)
             .map_or(0, |at| now.mono_ns.saturating_sub(at));
+        let may = now.mono_ns >= self.may_fall_ns(&self.subscriptions[index as usize]);
         let subscription = &mut self.subscriptions[index as usize];
         let waits = subscription.lag_messages(&self.views) > u64::from(subscription.under_way);
         if subscription.mode != Mode::Live || !waits {
@@ -97,11 +98,6 @@ impl Engine {
         let ring = &self.views.cohort(subscription.cohort).ring;
         let overtaken =
             subscription.overflow == Overflow::Conflate && subscription.cursor < ring.first();
-        let may = now.mono_ns
-            >= subscription
-                .switched_ns
-                .saturating_add(self.config.mode_hold_ns)
-            || subscription.switched_ns == 0;
         let falls =
             parked && high(subscription, &self.views) && (may || over(subscription, &self.views));
         if overtaken || falls {

@@ -7,7 +7,7 @@ use crate::script::{End, Pub, Script, Step};
 use crate::subject::Subject;
 
 /// Publishes small messages of one topic, by their keys.
-fn publish(keys: &[usize]) -> Step {
+pub fn publish(keys: &[usize]) -> Step {
     let small = |key: &usize| Pub {
         topic: 0,
         key: *key,
@@ -17,7 +17,7 @@ fn publish(keys: &[usize]) -> Step {
 }
 
 #[track_caller]
-fn run(settings: Value, steps: Vec<Step>, end: End) -> Transcript {
+pub fn run(settings: Value, steps: Vec<Step>, end: End) -> Transcript {
     let script = Script {
         text: "t.a",
         settings,
@@ -32,7 +32,7 @@ fn run(settings: Value, steps: Vec<Step>, end: End) -> Transcript {
 }
 
 /// Offsets of messages and ranges of gaps, in the order in which they came.
-fn came(seen: &Transcript) -> Vec<Value> {
+pub fn came(seen: &Transcript) -> Vec<Value> {
     let mut all = Vec::new();
     for frame in seen.received() {
         all.extend(items(&frame.value).iter().map(|i| i["offset"].clone()));
@@ -65,7 +65,7 @@ fn what_falls_into_a_hole_while_a_rate_begins_to_act_is_told_whole() {
 }
 
 #[track_caller]
-fn assert_came(settings: Value, steps: Vec<Step>, end: End, expected: &Value) {
+pub fn assert_came(settings: Value, steps: Vec<Step>, end: End, expected: &Value) {
     assert_eq!(Value::from(came(&run(settings, steps, end))), *expected);
 }
 
@@ -201,7 +201,7 @@ fn one_that_waits_for_the_rest_of_a_frame_alone_is_bounded_by_its_age() {
 }
 
 /// When it was closed as a slow consumer.
-fn closed(seen: &Transcript) -> Option<u64> {
+pub fn closed(seen: &Transcript) -> Option<u64> {
     let closed = |(at, what): &(u64, What)| matches!(what, What::Closed(4001)).then_some(*at);
     seen.events.iter().find_map(closed)
 }
