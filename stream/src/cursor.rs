@@ -52,10 +52,9 @@ fn unpin_passed(subscription: &mut Subscription, cohort: &mut Cohort) {
     let cursor = subscription.cursor;
     if let Some(hole) = &mut subscription.extra().hole {
         let to = cursor.min(hole.from);
-        if to > hole.pinned {
-            cohort.ring.unpin(hole.pinned, to);
-            hole.pinned = to;
-        }
+        debug_assert!(hole.pinned <= to);
+        cohort.ring.unpin(hole.pinned, to);
+        hole.pinned = to;
     }
 }
 

@@ -302,7 +302,6 @@ impl Subscription {
     fn is_overtaken(&self, views: &Views) -> bool {
         let ring = &views.cohort(self.cohort).ring;
         self.stage == Stage::Ring
-            && self.cursor < ring.first()
             && self.hole().is_none()
             && self.cursor >= ring.taken()
             && self.cursor < ring.available(self.cursor)
