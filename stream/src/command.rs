@@ -227,6 +227,9 @@ impl Engine {
         if !blocked {
             self.unpark(index);
         }
+        if self.subscriptions[index as usize].credit > 0 {
+            self.wake_reader(index);
+        }
         self.next_step(now, index);
         if self.subscription_index(key).is_none() {
             return;

@@ -65,7 +65,7 @@ impl Drop for Slice {
 pub(crate) enum Step {
     /// It has a slice, or waits for nothing.
     Reading,
-    /// It will ask when its socket takes bytes again: what nobody takes need not be held.
+    /// It will ask when its socket takes bytes again, or credit comes: what nobody takes need not be held.
     Resting,
     /// It stands in the queue of those who want to ask.
     Queued,

@@ -14,7 +14,7 @@ use crate::session::NONE;
 use crate::subscription::Stage;
 
 impl Engine {
-    /// A reader of history whose socket refuses gives its slice back when memory for slices is short.
+    /// A reader of history whose socket refuses, or whose credit is used up, gives its slice back when memory for slices is short.
     pub(crate) fn put_back(&mut self, index: u32) {
         if !self.reads.is_short() {
             return;
@@ -31,9 +31,13 @@ impl Engine {
             return;
         };
         history.put_back(last);
+        // It would be given back again before there is credit.
+        history.step = Step::Resting;
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
-        self.want_slice(index);
+        if subscription.credit > 0 {
+            self.want_slice(index);
+        }
     }
 
     /// A reader of history is to ask for its next piece, as soon as its socket takes bytes.
@@ -57,14 +61,16 @@ impl Engine {
         let mut next = self.sessions[session as usize].first;
         while next != NONE {
             let index = next;
-            let subscription = &self.subscriptions[index as usize];
-            next = subscription.next;
-            if subscription
-                .history()
-                .is_some_and(|h| h.step == Step::Resting)
-            {
-                self.want_slice(index);
-            }
+            next = self.subscriptions[index as usize].next;
+            self.wake_reader(index);
+        }
+    }
+
+    /// What it waits for of history, if it does, is asked for as soon as its socket takes bytes.
+    pub(crate) fn wake_reader(&mut self, index: u32) {
+        let history = self.subscriptions[index as usize].history();
+        if history.is_some_and(|h| h.step == Step::Resting) {
+            self.want_slice(index);
         }
     }
 

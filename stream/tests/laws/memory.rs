@@ -256,3 +256,22 @@ fn one_that_conflates_and_was_overtaken_goes_on_among_the_newest_of_each_key() {
     assert_eq!(came_to_other[0], json!(1));
     assert!(came_to_other.contains(&json!(N + 1)));
 }
+
+#[test]
+fn one_without_credit_gives_back_what_it_has_read_of_history_and_reads_it_when_credit_comes() {
+    // Slices may take an eighth before they are given back: one of these is too much.
+    let mut world = world(4000);
+    let writer = client("t.a", json!({}));
+    let writes = begin(&mut world, &writer);
+    writer.step(&mut world, writes, &of(0, 0, 1000), 0);
+    let script = client("t.a", json!({"from": "earliest", "credit": 0}));
+    let who = begin(&mut world, &script);
+    assert!(came(&world.transcript(who)).is_empty());
+    // A socket that takes again makes no difference without credit.
+    script.step(&mut world, who, &Step::Refuse, 1);
+    script.step(&mut world, who, &Step::Ledger, 2);
+    script.step(&mut world, who, &Step::TakeAll, 3);
+    assert!(came(&world.transcript(who)).is_empty());
+    script.step(&mut world, who, &Step::Credit(1), 4);
+    assert_eq!(came(&world.transcript(who)), [json!(1)]);
+}
