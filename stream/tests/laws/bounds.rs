@@ -386,7 +386,7 @@ fn a_mode_stays_for_a_while_unless_the_bound_is_passed() {
     }
 }
 
-/// What a client sees of a window that two of several topics share.
+/// One small message without key.
 fn of(topic: usize) -> Pub {
     Pub {
         topic,
@@ -422,5 +422,84 @@ fn what_a_rate_still_held_from_before_its_start_takes_no_room_from_it() {
         check(&seen, "t.*", &ALL).unwrap();
         assert_eq!(closed(&seen), None, "{overflow}");
         assert_eq!(Value::from(came(&seen)), json!([3]), "{overflow}");
+    }
+}
+
+/// Whether the settings change while it waits: what does then stands in a window before the ring.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Change {
+    Nothing,
+    Rate,
+}
+
+/// What comes to one between whose first two messages its rate lets one pass that is older than its start; more are published then.
+/// Messages, and how many were lost.
+fn with_an_older_one_between(bound: &Value, overflow: &str, more: usize, change: Change) -> Value {
+    let settings = json!({
+        "rate": {"mode": "throttle", "ms": 100}, "bound": bound, "overflow": overflow
+    });
+    let script = Script {
+        text: "t.*",
+        settings,
+        steps: Vec::new(),
+        end: End::Quiet,
+    };
+    let mut world = World::new(Subject::new());
+    let first = world.open();
+    script.begin(&mut world, first);
+    script.step(&mut world, first, &Step::Publish(vec![of(0), of(0)]), 0);
+    let second = world.open();
+    script.begin(&mut world, second);
+    script.step(&mut world, second, &Step::Refuse, 1);
+    script.step(&mut world, second, &Step::Publish(vec![of(1)]), 2);
+    world.wait_us(100_000);
+    script.step(&mut world, second, &Step::Publish(vec![of(2)]), 3);
+    if change == Change::Rate {
+        let none = Step::Reconfigure(json!({"rate": null}));
+        script.step(&mut world, second, &none, 4);
+    }
+    for number in 0..more {
+        world.wait_us(100_000);
+        script.step(&mut world, second, &Step::Publish(vec![of(1)]), 5 + number);
+    }
+    script.step(&mut world, second, &Step::Ledger, 10);
+    script.end(&mut world, second);
+    let seen = world.transcript(second);
+    check(&seen, "t.*", &ALL).unwrap();
+    let gaps = seen.received().filter(|f| f.value["op"] == "gap");
+    let lost: u64 = gaps.filter_map(|f| f.value["count"].as_u64()).sum();
+    let messages = came(&seen).into_iter().filter(Value::is_i64);
+    match closed(&seen) {
+        Some(_) => "closed".into(),
+        None => json!([messages.collect::<Vec<_>>(), lost]),
+    }
+}
+
+#[test]
+fn what_is_older_than_its_start_and_stands_among_its_own_counts_for_nothing() {
+    let size = {
+        let script = Script {
+            text: "t.*",
+            settings: json!({"rate": {"mode": "throttle", "ms": 100}}),
+            steps: vec![one()],
+            end: End::Quiet,
+        };
+        let seen = script.run(Subject::new());
+        let msg = seen.received().find(|f| f.value["op"] == "msg").unwrap();
+        msg.bytes
+    };
+    for change in [Change::Nothing, Change::Rate] {
+        for bound in [json!({"messages": 2}), json!({"bytes": 2 * size})] {
+            for (overflow, expected) in [
+                ("drop_oldest", json!([[4, 5], 1])),
+                ("drop_newest", json!([[3, 4], 1])),
+                ("disconnect", json!("closed")),
+            ] {
+                let run = |more| with_an_older_one_between(&bound, overflow, more, change);
+                let why = format!("{overflow} {bound} {change:?}");
+                assert_eq!(run(0), json!([[3, 4], 0]), "{why}");
+                assert_eq!(run(1), expected, "{why}");
+            }
+        }
     }
 }
