@@ -10,6 +10,8 @@
 
 mod entry;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque, btree_map};
@@ -192,24 +194,14 @@ impl Ring {
         self.sum() - self.base_bytes + self.pinned_bytes
     }
 
-    /// The running sum at which a cursor at `ordinal` begins.
+    /// The running sum at which what is at hand from `ordinal` on begins.
     #[inline]
     pub(crate) fn sum_before(&self, ordinal: u64) -> u64 {
-        match ordinal.checked_sub(self.first + 1) {
-            Some(index) => self.entries[index as usize].end_bytes,
-            None if self.pinned.is_empty() || ordinal == self.first => self.base_bytes,
-            None => self.pinned_sum_before(ordinal),
+        if let Some(index) = ordinal.checked_sub(self.first + 1) {
+            return self.entries[index as usize].end_bytes;
         }
-    }
-
-    fn pinned_sum_before(&self, ordinal: u64) -> u64 {
         let next = self.pinned.range(ordinal..).next();
-        let before = self.pinned.range(..ordinal).next_back();
-        match (next, before) {
-            (Some((_, entry)), _) => entry.end_bytes - u64::from(entry.bytes),
-            (None, Some((_, entry))) => entry.end_bytes,
-            (None, None) => self.base_bytes,
-        }
+        next.map_or(self.base_bytes, |(_, e)| e.end_bytes - u64::from(e.bytes))
     }
 
     /// Bytes between two ordinals.

@@ -100,3 +100,14 @@ fn a_position_is_found_only_where_the_ring_reaches_back() {
     assert_eq!(ring.ordinal_after(9), None);
     assert_eq!(ring.ordinal_after(10), Some(2));
 }
+
+#[test]
+fn what_others_pinned_behind_a_cursor_is_none_of_its_bytes() {
+    let mut ring = ring_of(5);
+    ring.pin(1, 2);
+    for _ in 0..4 {
+        ring.pop();
+    }
+    assert_eq!(ring.bytes_between(3, ring.head()), 10);
+    assert_eq!(ring.bytes(), 20);
+}
