@@ -2,7 +2,9 @@
 //!
 //! `drive` steps virtual time and sockets; `script` draws what happens; `subject` is the engine and `model` a naive one in its
 //! place; `checker` holds the laws that need no prediction. `laws` runs them over the engine, `equal` compares engine and model frame
-//! by frame, `cohorts` compares subscribers with each other, `corners` are short scripts in which rules meet, `bounds` are the exact marks at which bounds act, `memory` is what is lost when memory is short, `vectors` are the operators' exact times, `bad_settings` what is refused.
+//! by frame, `cohorts` compares subscribers with each other, `corners` are short scripts in which rules meet, `bounds` are the exact
+//! marks at which bounds act, `allowance` holds the memory that is held against what is needed and what is allowed, `memory` is what
+//! is lost when it is short, `vectors` are the operators' exact times, `bad_settings` what is refused.
 //! `faults` shows that the checker finds what it is there to find.
 //!
 //! Every run draws the same cases, from a fixed seed: `PROPTEST_RNG_SEED=7 PROPTEST_CASES=10000 cargo test -p pubsub-stream --test laws`
@@ -12,6 +14,7 @@
     clippy::struct_excessive_bools,
     reason = "a test's own modules"
 )]
+mod allowance;
 mod bad_settings;
 mod bounds;
 mod checker;
