@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use pubsub_stream::Config;
 use serde_json::{Value, json};
 
-use crate::checker::{CONTENTS, ORDER, check, items, render};
+use crate::checker::{ALL, CONTENTS, ORDER, check, items, render};
 use crate::drive::{Room, Transcript, World};
 use crate::laws::{ALL_ACTS, each};
 use crate::script::{ANY, Draw, End, Pub, Script, Step, script};
@@ -217,4 +217,84 @@ fn who_reads_the_log_without_credit_while_memory_is_short_asks_again_when_there_
         assert_eq!(came, (1..=9).collect::<Vec<i64>>(), "{}", render(&seen));
         adds_up(&seen).unwrap();
     }
+}
+
+fn publish(sizes: &[usize]) -> Step {
+    let of = |size: &usize| Pub {
+        topic: 0,
+        key: 0,
+        size: *size,
+    };
+    Step::Publish(sizes.iter().map(of).collect())
+}
+
+fn steps(settings: Value, steps: Vec<Step>) -> Script {
+    Script {
+        text: "t.a",
+        settings,
+        steps,
+        end: End::Quiet,
+    }
+}
+
+/// What waited when its settings changed stands apart from what came later.
+#[test]
+fn what_waits_from_before_other_settings_is_lost_to_a_smaller_bound_from_its_end() {
+    let batch = Step::Reconfigure(json!({"batch": {"ms": 20}}));
+    let smaller = Step::Reconfigure(json!({"bound": {"messages": 1}}));
+    for socket in [Step::Refuse, Step::Take(1)] {
+        let script = steps(
+            json!({"bound": {"messages": 3}, "overflow": "drop_newest"}),
+            vec![socket, publish(&[1; 3]), batch.clone(), smaller.clone()],
+        );
+        let seen = script.run(Subject::new());
+        check(&seen, script.text, &ALL).unwrap();
+        let told: Vec<&Value> = (seen.received().map(|f| &f.value))
+            .filter(|v| v["op"] == "gap" || !items(v).is_empty())
+            .collect();
+        assert_eq!(told.len(), 2, "{}", render(&seen));
+        assert_eq!(items(told[0])[0]["offset"], 1);
+        let gap = [&told[1]["from"], &told[1]["to"], &told[1]["count"]];
+        assert_eq!(gap, [2, 3, 2]);
+    }
+}
+
+#[test]
+fn what_memory_took_of_what_waits_from_before_other_settings_is_counted_once() {
+    let script = steps(
+        json!({"overflow": "drop_oldest"}),
+        vec![
+            Step::Refuse,
+            publish(&[250; 3]),
+            Step::Reconfigure(json!({"batch": {"ms": 20}})),
+            publish(&[250; 6]),
+            Step::WaitUs(100_000),
+        ],
+    );
+    let (seen, world) = run(&script, SHORT).unwrap();
+    adds_up(&seen).unwrap();
+    nothing_is_silent(&seen, script.text).unwrap();
+    let last = seen.received().last().unwrap();
+    let told = number(&last.value, "/ledger/dropped/memory");
+    assert!(told > 3, "{}", render(&seen));
+    assert_eq!(world.machine.stats().lost_memory, told);
+}
+
+#[test]
+fn what_was_read_of_what_waits_from_before_other_settings_is_let_go_of() {
+    let script = steps(json!({"overflow": "drop_oldest"}), Vec::new());
+    let mut world = world(PLENTY);
+    let who = world.open();
+    script.begin(&mut world, who);
+    let held = |world: &World<Subject>| world.machine.stats().ring_bytes;
+    let batch = Step::Reconfigure(json!({"batch": {"ms": 20}}));
+    for step in [Step::Refuse, publish(&[250; 10]), batch] {
+        script.step(&mut world, who, &step, 1);
+    }
+    let all = held(&world);
+    script.step(&mut world, who, &Step::Take(2000), 2);
+    let rest = held(&world);
+    assert!(rest > 0 && rest < all / 2, "{rest} of {all}");
+    script.step(&mut world, who, &Step::TakeAll, 3);
+    assert_eq!(held(&world), 0);
 }
