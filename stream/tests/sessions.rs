@@ -235,6 +235,23 @@ fn a_socket_that_takes_nothing_though_something_waits_is_closed_hard() {
 }
 
 #[test]
+fn a_socket_that_takes_a_byte_now_and_then_is_not_closed_before_it_takes_none() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.refuse(id);
+    bench.wait(100 * SECOND);
+    bench.engine.handle_writable(bench.now, id);
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        assert_eq!(bench.write(visited, 1).len(), 1);
+    }
+    bench.wait(119 * SECOND);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.wait(SECOND);
+    assert_eq!(bench.engine.poll_closed().unwrap().code, 4001);
+}
+
+#[test]
 fn all_are_told_at_once_to_go_and_closed_within_the_window() {
     let mut bench = Bench::new();
     let all: Vec<SessionId> = (0..50).map(|_| bench.open()).collect();
@@ -458,6 +475,8 @@ fn one_more_rate_than_the_node_computes_for_a_topic_is_refused_and_one_that_othe
         assert_eq!(answers[0]["code"] == "limit", refused);
         assert_eq!(answers[0]["field"] == "rate", refused);
     }
+    let stats = bench.engine.stats();
+    assert_eq!((stats.rejected_limit, stats.rejected_bad), (1, 0));
 }
 
 #[test]
