@@ -679,3 +679,47 @@ fn no_more_reads_are_under_way_than_allowed_and_the_next_follows_each_answer() {
         .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
     assert_eq!(reads(&bench.serve_hub()).len(), 1);
 }
+
+#[test]
+fn what_the_ring_let_go_of_behind_the_end_of_an_epoch_is_lost_by_the_policy_that_is() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(
+        id,
+        r#""topic":"t","overflow":"conflate","bound":{"messages":2}"#,
+    );
+    bench.publish("t");
+    bench.refuse(id);
+    bench.engine.handle_hub_down(bench.now);
+    let hello = HubEvent::Hello {
+        epoch: "f",
+        position: 0,
+    };
+    bench.engine.handle_hub(bench.now, hello);
+    bench.offset = 0;
+    bench.serve_hub();
+    bench.publish("t");
+    // What waits goes out by `conflate`, and what comes behind it is bounded to two.
+    bench.say(
+        id,
+        r#"{"op":"reconfigure","topic":"t","overflow":"drop_oldest"}"#,
+    );
+    for _ in 0..5 {
+        bench.publish("t");
+    }
+    bench.engine.handle_writable(bench.now, id);
+    let told = bench.take(id);
+    let told: Vec<Value> = (told.iter())
+        .filter(|f| f["op"] == "msg" || f["op"] == "gap")
+        .map(|f| {
+            f["reason"]
+                .as_str()
+                .map_or(f["offset"].clone(), Value::from)
+        })
+        .collect();
+    assert_eq!(
+        Value::from(told),
+        serde_json::json!(["epoch", "drop_oldest", 5, 6])
+    );
+    assert_eq!(bench.engine.stats().lost_drop_oldest, 3);
+}
