@@ -72,20 +72,30 @@ fn end(world: &mut World<Subject>, script: &Script, who: usize) -> Transcript {
 
 const N: usize = 200;
 
-#[test]
-fn the_oldest_leave_when_memory_is_passed_and_an_eighth_is_free_then() {
+/// What one more than [`N`] messages take each, and the first [`N`] together.
+fn room() -> (Vec<u64>, u64) {
     let sizes = sizes(N + 1, 1);
-    let all: u64 = sizes[..N].iter().sum();
+    let all = sizes[..N].iter().sum();
+    (sizes, all)
+}
+
+/// [`N`] messages wait for one, after `first` was done to its socket, and use up all the memory there is.
+fn filled(all: u64, first: &Step) -> (World<Subject>, Script, usize) {
     let mut world = world(all);
-    let script = client(
-        "t.a",
-        json!({"bound": {"messages": 1000, "bytes": 1 << 20}}),
-    );
+    let bound = json!({"messages": 1000, "bytes": 1 << 20});
+    let script = client("t.a", json!({ "bound": bound }));
     let who = begin(&mut world, &script);
-    script.step(&mut world, who, &Step::Refuse, 0);
+    script.step(&mut world, who, first, 0);
     for number in 0..N {
         script.step(&mut world, who, &of(0, 0, 1), number);
     }
+    (world, script, who)
+}
+
+#[test]
+fn the_oldest_leave_when_memory_is_passed_and_an_eighth_is_free_then() {
+    let (sizes, all) = room();
+    let (mut world, script, who) = filled(all, &Step::Refuse);
     assert_eq!(held(&world), all, "all of it is used");
     script.step(&mut world, who, &of(0, 0, 1), N);
     assert_eq!(held(&world), sizes[64..].iter().sum::<u64>());
@@ -98,18 +108,8 @@ fn the_oldest_leave_when_memory_is_passed_and_an_eighth_is_free_then() {
 
 #[test]
 fn a_frame_under_way_takes_of_the_same_memory() {
-    let sizes = sizes(N + 1, 1);
-    let all: u64 = sizes[..N].iter().sum();
-    let mut world = world(all);
-    let script = client(
-        "t.a",
-        json!({"bound": {"messages": 1000, "bytes": 1 << 20}}),
-    );
-    let who = begin(&mut world, &script);
-    script.step(&mut world, who, &Step::Take(1), 0);
-    for number in 0..N {
-        script.step(&mut world, who, &of(0, 0, 1), number);
-    }
+    let (sizes, all) = room();
+    let (mut world, script, who) = filled(all, &Step::Take(1));
     assert_eq!(
         held(&world),
         all - sizes[0],
