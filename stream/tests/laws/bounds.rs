@@ -252,6 +252,14 @@ fn one_that_waits_for_nothing_but_the_rest_of_its_frame_is_not_behind() {
     assert_eq!(told(&run(settings, steps, End::Quiet)), json!([1]));
 }
 
+/// What one is told whose socket refuses while `n` messages come, and then takes all.
+fn refused(bound: &Value, n: usize) -> Value {
+    let settings = json!({"overflow": "drop_oldest", "bound": bound});
+    let steps = [Step::Refuse].into_iter().chain(many(n));
+    let steps = steps.chain([Step::Ledger, Step::TakeAll]).collect();
+    told(&run(settings, steps, End::Quiet))
+}
+
 #[test]
 fn it_is_live_again_with_less_than_a_quarter_of_its_messages_before_it() {
     // Eight: one is less than a quarter, two are not.
@@ -261,10 +269,7 @@ fn it_is_live_again_with_less_than_a_quarter_of_its_messages_before_it() {
         (9, json!(["behind", 1, 2, 3, "live", 4, 5])),
     ] {
         let n = if bound == 9 { 5 } else { 4 };
-        let settings = json!({"overflow": "drop_oldest", "bound": {"messages": bound}});
-        let steps = [Step::Refuse].into_iter().chain(many(n));
-        let steps = steps.chain([Step::Ledger, Step::TakeAll]).collect();
-        assert_eq!(told(&run(settings, steps, End::Quiet)), expected, "{bound}");
+        assert_eq!(refused(&json!({"messages": bound}), n), expected, "{bound}");
     }
 }
 
@@ -275,10 +280,7 @@ fn it_is_live_again_with_less_than_a_quarter_of_its_bytes_before_it() {
         (size * 4, json!(["behind", 1, 2, 3, "live"])),
         (size * 4 + 1, json!(["behind", 1, 2, "live", 3])),
     ] {
-        let settings = json!({"overflow": "drop_oldest", "bound": {"bytes": bytes}});
-        let steps = [Step::Refuse].into_iter().chain(many(3));
-        let steps = steps.chain([Step::Ledger, Step::TakeAll]).collect();
-        assert_eq!(told(&run(settings, steps, End::Quiet)), expected, "{bytes}");
+        assert_eq!(refused(&json!({"bytes": bytes}), 3), expected, "{bytes}");
     }
 }
 
