@@ -199,18 +199,19 @@ impl Engine {
 
     /// Whether it has passed its bound by messages or bytes, and its session ends with that.
     pub(crate) fn is_to_end(&self, index: u32) -> bool {
+        self.may_end(index) && self.is_over(index)
+    }
+
+    /// Whether its session ends when it passes its bound.
+    fn may_end(&self, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
-        let applies =
-            subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked;
-        applies && self.is_over(index)
+        subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked
     }
 
     /// Ends the session of a subscription that has passed its bound and wants that.
     fn disconnect_if_over(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        let applies =
-            subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked;
-        if !applies
+        if !self.may_end(index)
             || subscription.stage != Stage::Ring
             || subscription.mode == Mode::Replay
             || subscription.leaving
