@@ -26,8 +26,8 @@ pub(crate) struct Window {
     pub(crate) conflates: bool,
     /// How many publications of its own stand in it.
     pub(crate) own: u64,
-    /// The position at its end.
-    pub(crate) position: i64,
+    /// The position at its end, if anything stands in it.
+    pub(crate) position: Option<i64>,
 }
 
 /// One part.
@@ -41,6 +41,7 @@ pub(crate) enum Part {
         /// The epoch it is of.
         epoch: Rc<str>,
     },
+    /// Where its range begins is known when its place is reached.
     Gap(PendingGap),
 }
 

@@ -28,10 +28,7 @@ impl Engine {
         }
         // Where it stays, what was known before it may have been taken since.
         let stays = hole.filter(|h| h.from == from).and_then(|h| h.position);
-        let position = stays.or_else(|| ring.position_before(from)).or_else(|| {
-            let at_cursor = subscription.position_at_cursor(&self.views);
-            at_cursor.filter(|_| from == cursor)
-        });
+        let position = stays.or_else(|| ring.position_before(from));
         let pinned = hole.map_or(cursor, |h| h.pinned).min(from);
         subscription.extra().hole = Some(Hole {
             from,
@@ -71,18 +68,12 @@ impl Engine {
             Part::Gap(gap) => Some(gap),
             Part::Window(_) | Part::Held { .. } => None,
         });
-        let mut lost = self.take_last(index);
+        let lost = self.take_last(index);
         let found = lost.is_some();
-        if let Some(gap) = &mut lost {
-            // What is told before it may be told with it: other topics' offsets between them mean nothing.
-            let before = self.subscriptions[index as usize].position_at_cursor(&self.views);
-            gap.from = gap.from.map(|at| before.map_or(at, |p| p + 1));
-        }
         let extra = self.subscriptions[index as usize].extra();
         match (lost, behind) {
             (Some(lost), Some(behind)) if lost.to.is_some() == behind.to.is_some() => {
                 extra.backlog_mut().push_gap(PendingGap {
-                    from: lost.from,
                     count: lost.count.zip(behind.count).map(|(a, b)| a + b),
                     ..behind
                 });
@@ -100,7 +91,7 @@ impl Engine {
         let backlog = self.subscriptions[index as usize].extra().backlog_mut();
         let gap = |offset: i64, rated: bool, epoch: Rc<str>| PendingGap {
             reason: GapReason::DropNewest,
-            from: (!rated).then_some(offset),
+            from: None,
             to: (!rated).then_some(offset),
             count: Some(1),
             epoch,
@@ -170,7 +161,7 @@ fn take_last_of(window: &mut Window, ring: &mut crate::ring::Ring) -> Option<i64
         let (offset, own) = (entry.offset, entry.source >= window.since);
         ring.unpin(last, window.until);
         let before = ring.range(window.cursor, last).last();
-        window.position = before.map_or(offset - 1, |(_, e)| e.offset);
+        window.position = Some(before.map_or(offset - 1, |(_, e)| e.offset));
         window.until = last;
         if own {
             window.own -= 1;

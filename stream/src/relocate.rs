@@ -87,20 +87,15 @@ impl Engine {
         let stand = self.views.stand(subscription.cohort);
         let head = stand.cohort.ring.head();
         let hole = subscription.hole();
+        let (cursor, until) = (subscription.cursor, hole.map_or(head, |h| h.from));
         let window = Window {
             cohort: subscription.cohort,
-            cursor: subscription.cursor,
-            until: hole.map_or(head, |h| h.from),
+            cursor,
+            until,
             since: subscription.since(),
             conflates: subscription.overflow == Overflow::Conflate,
-            own: 0,
-            position: stand.cohort.ring.position(),
-        };
-        let last = subscription.last;
-        let window = Window {
-            own: subscription.census(&stand, window.cursor, window.until).own,
-            position: hole.map_or(window.position, |h| h.position.unwrap_or(last)),
-            ..window
+            own: subscription.census(&stand, cursor, until).own,
+            position: hole.map_or(Some(stand.cohort.ring.position()), |h| h.position),
         };
         subscription.cursor = head;
         if window.cursor < window.until {
@@ -108,9 +103,8 @@ impl Engine {
         }
         let Some(hole) = hole else { return };
         let mut from = hole.from.max(window.cursor);
-        let mut position = hole.position;
         while from < head {
-            (from, position) = self.leave_hole(index, &window, (from, position), head);
+            from = self.leave_hole(index, &window, from, head);
         }
         let extra = self.subscriptions[index as usize].extra();
         extra.hole = None;
@@ -118,17 +112,10 @@ impl Engine {
         ring.unpin(hole.pinned, hole.from);
     }
 
-    /// What fell into a hole from `begin` on, an ordinal and the position before it, up to a mark that stands in it, becomes a gap,
-    /// and the mark a window of its own. Returns how far that goes.
-    fn leave_hole(
-        &mut self,
-        index: u32,
-        window: &Window,
-        begin: (u64, Option<i64>),
-        head: u64,
-    ) -> (u64, Option<i64>) {
+    /// What fell into a hole from `from` on, up to a mark that stands in it, becomes a gap, and the mark a window of its own. Returns
+    /// how far that goes.
+    fn leave_hole(&mut self, index: u32, window: &Window, from: u64, head: u64) -> u64 {
         let stand = self.views.stand(window.cohort);
-        let (from, before) = begin;
         let mark = stand.cohort.ring.break_from(from).cloned();
         let end = mark.as_ref().map_or(head, |m| m.ordinal);
         let to = mark
@@ -140,7 +127,7 @@ impl Engine {
         let ranged = !stand.cohort.is_rated();
         let gap = PendingGap {
             reason: GapReason::DropNewest,
-            from: before.filter(|_| ranged).map(|p| p + 1),
+            from: None,
             to: ranged.then_some(to),
             count: Some(count),
             epoch: Rc::clone(stand.epoch_at(end)),
@@ -150,18 +137,17 @@ impl Engine {
             let backlog = self.subscriptions[index as usize].extra().backlog_mut();
             backlog.push_gap(gap);
         }
-        let Some(mark) = mark else {
-            return (head, None);
-        };
+        if mark.is_none() {
+            return head;
+        }
         let only_mark = Window {
             cursor: end,
             until: end + 1,
             own: 0,
-            position: mark.after,
             ..*window
         };
         self.push_window(index, only_mark);
-        (end + 1, Some(mark.after))
+        end + 1
     }
 
     fn push_window(&mut self, index: u32, window: Window) {
@@ -391,8 +377,8 @@ impl Engine {
         let (reason, count) = (gap.reason, gap.count.unwrap_or(0));
         *subscription.lost.get_or_insert_default().of(reason) += count;
         let position = gap.offset;
-        // Its range begins after the last that was handed over, or announced.
-        let from = gap.from.map(|from| from.max(subscription.last + 1));
+        // Its range begins after the last that was handed over, or announced: whatever lies between is not of its topics.
+        let from = gap.to.map(|_| subscription.last + 1);
         subscription.announce_gap(PendingGap { from, ..gap });
         subscription.last = subscription.last.max(position);
         self.count_lost(reason, count);

@@ -225,7 +225,7 @@ impl Engine {
             since: subscription.since(),
             conflates,
             own: 0,
-            position: 0,
+            position: None,
         };
         if self.is_gone(&window, at, conflates) {
             return None;

@@ -247,20 +247,6 @@ impl Subscription {
         waiting + under_way
     }
 
-    /// The position its cursor in the ring stands after, where offsets tell that.
-    pub(crate) fn position_at_cursor(&self, views: &Views) -> Option<i64> {
-        let is_plain = |cohort: u32| !views.cohort(cohort).is_rated();
-        match self.parts().next_back() {
-            None => Some(self.last),
-            Some(Part::Gap(gap)) => Some(gap.offset),
-            Some(Part::Window(window)) => is_plain(window.cohort).then_some(window.position),
-            Some(Part::Held { slice, rated, .. }) => {
-                let last = slice.entries.last().map(|e| e.offset);
-                last.filter(|_| !rated)
-            }
-        }
-    }
-
     /// When the oldest entry that waits was numbered. `under_way`: the frame that is.
     pub(crate) fn oldest_ns(&self, views: &Views) -> Option<u64> {
         match self.stage {

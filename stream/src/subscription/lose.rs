@@ -134,7 +134,7 @@ impl Subscription {
             let (end, mark) = next_loss(&stand, rest.cursor, to);
             let count = rest.own_before(ring, end);
             rest.move_to(ring, end);
-            let known = (end == window.until).then_some(window.position);
+            let known = window.position.filter(|_| end == window.until);
             let until = mark.as_ref().map(|m| m.before).or(known);
             lost += self.tell_lost(&stand, end, until, count, reason);
             if let Some(mark) = mark {
@@ -205,7 +205,7 @@ impl Subscription {
             let ranged = !stand.cohort.is_rated();
             let gap = PendingGap {
                 reason,
-                from: ranged.then_some(before + 1),
+                from: None,
                 to: ranged.then_some(until),
                 count: Some(count),
                 epoch: Rc::clone(stand.epoch_at(end)),

@@ -346,6 +346,45 @@ fn a_rate_that_waits_for_it_acts_from_half_of_the_age_on() {
 }
 
 #[test]
+fn a_rate_that_waits_for_it_keeps_to_the_time_between_modes_but_for_the_bound() {
+    let rate = json!({"mode": "sample", "ms": 10_000, "when": "behind"});
+    let settings = json!({"overflow": "drop_oldest", "bound": {"age_ms": 100}, "rate": rate});
+    let held = |hold_ms: u64, second_us: u64| {
+        let steps = vec![
+            Step::Refuse,
+            one(),
+            // Behind at 50 ms of age, and live again as soon as it may.
+            Step::WaitUs(50_000),
+            Step::TakeAll,
+            Step::WaitUs(hold_ms * 1000),
+            // Half of its age has come 50 ms later, and the time between modes `hold_ms` after it was live again.
+            Step::Refuse,
+            one(),
+            Step::WaitUs(second_us),
+            publish(&[0, 0]),
+            Step::Ledger,
+            Step::TakeAll,
+        ];
+        told(&run_with_hold(hold_ms * MS, settings.clone(), steps))
+    };
+    for (hold_ms, second_us, expected) in [
+        (60, 55_000, json!([2, 3, 4])),
+        (60, 65_000, json!(["behind", 2, "live", 4])),
+        (500, 95_000, json!([2, 3, 4])),
+        (
+            500,
+            105_000,
+            json!([["expired", 2, 2], "behind", "live", 4]),
+        ),
+    ] {
+        let all = held(hold_ms, second_us);
+        // Behind, the first, and live again.
+        let after = &all.as_array().unwrap()[3..];
+        assert_eq!(Value::from(after), expected, "{hold_ms} ms: {all}");
+    }
+}
+
+#[test]
 fn a_mode_stays_for_a_while_unless_the_bound_is_passed() {
     let hold = 1000 * MS;
     let settings = json!({"overflow": "drop_oldest", "bound": {"messages": 4, "age_ms": 50}});
