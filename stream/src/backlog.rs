@@ -132,11 +132,6 @@ impl Backlog {
         self.filtered_anew.pop_front().unwrap_or(0)
     }
 
-    /// What was left out of epochs that have yet to begin.
-    pub(crate) fn filtered_later(&self) -> u64 {
-        self.filtered_anew.iter().sum()
-    }
-
     /// How many epochs begin in it.
     pub(crate) fn epochs(&self) -> usize {
         self.filtered_anew.len()
@@ -144,5 +139,65 @@ impl Backlog {
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Part> {
         self.parts.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pubsub_wire::value::GapReason;
+
+    use super::*;
+
+    /// A loss of one at an offset; with a rate there is no range.
+    fn gap(reason: GapReason, to: Option<i64>) -> PendingGap {
+        PendingGap {
+            reason,
+            from: None,
+            to,
+            count: Some(1),
+            epoch: Rc::from("e"),
+            offset: to.unwrap_or(0),
+        }
+    }
+
+    fn counts(backlog: &Backlog) -> Vec<Option<u64>> {
+        let count = |p: &Part| match p {
+            Part::Gap(gap) => gap.count,
+            Part::Window(_) | Part::Held { .. } => None,
+        };
+        backlog.iter().map(count).collect()
+    }
+
+    #[test]
+    fn losses_of_one_kind_that_follow_each_other_are_one() {
+        let mut backlog = Backlog::default();
+        backlog.push_gap(gap(GapReason::DropNewest, Some(4)));
+        backlog.push_gap(gap(GapReason::DropNewest, Some(5)));
+        assert_eq!(counts(&backlog), [Some(2)]);
+        backlog.push_gap(gap(GapReason::DropOldest, Some(6)));
+        backlog.push_gap(gap(GapReason::DropOldest, None));
+        backlog.push_gap(gap(GapReason::DropOldest, None));
+        assert_eq!(counts(&backlog), [Some(2), Some(1), Some(2)]);
+        assert_eq!(backlog.len(), 3);
+        let Some(Part::Gap(first)) = backlog.pop() else {
+            panic!("a gap");
+        };
+        assert_eq!((first.to, first.offset), (Some(5), 5));
+    }
+
+    #[test]
+    fn what_was_left_out_of_each_epoch_is_known_until_it_begins() {
+        let mut backlog = Backlog::default();
+        backlog.filter_last_epoch(9);
+        backlog.push_epoch(2);
+        backlog.push_epoch(3);
+        backlog.filter_last_epoch(4);
+        assert_eq!(backlog.epochs(), 2);
+        let begun = [0; 3].map(|_| backlog.begin_epoch());
+        assert_eq!(
+            begun,
+            [2, 7, 0],
+            "of none that begins in it nothing is known"
+        );
     }
 }

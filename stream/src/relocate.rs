@@ -70,10 +70,9 @@ impl Engine {
         let (ring, anew) = subscription.filtered_in_ring(&self.views);
         let subscription = &mut self.subscriptions[index as usize];
         let begins = subscription.backlog().is_some_and(|b| b.epochs() > 0);
-        if begins && ring > 0 {
+        if begins {
             subscription.extra().backlog_mut().filter_last_epoch(ring);
-        }
-        if !begins && present > 0 {
+        } else if present > 0 {
             subscription.lost.get_or_insert_default().filtered = present;
         }
         for filtered in anew {

@@ -47,9 +47,6 @@ impl Engine {
             if self.goes_live(now, index, &walk) {
                 walk.mode = Mode::Live;
                 self.plan_live(now, index, &walk);
-                if self.changes_cohort(index, Mode::Live) {
-                    return;
-                }
                 continue;
             }
             let step = self.next_step_of(index, &walk);
@@ -97,18 +94,6 @@ impl Engine {
             .text(|out| encode::mode(out, text, Mode::Live, &lag));
         self.plan
             .add(Rc::from(frame), What::Mode(Mode::Live), index);
-    }
-
-    /// Whether in that mode something else acts on its messages than does now.
-    fn changes_cohort(&self, index: u32, mode: Mode) -> bool {
-        let subscription = &self.subscriptions[index as usize];
-        let acting = |t: &crate::terms::Terms| t.acting(mode, subscription.bound());
-        let acting = subscription
-            .terms
-            .as_deref()
-            .map(acting)
-            .unwrap_or_default();
-        acting != self.views.cohort(subscription.cohort).acting
     }
 
     /// Plans a message, or as many as go into one batch.

@@ -364,10 +364,9 @@ impl Subscription {
         None
     }
 
-    /// All that stands before its ring: what waits, is lost there, or was left out of epochs that begin there.
+    /// All that stands before its ring: what waits, or is lost there.
     pub(crate) fn backlog_whole(&self) -> u64 {
-        let later = self.backlog().map_or(0, Backlog::filtered_later);
-        self.parts().map(Part::all).sum::<u64>() + later
+        self.parts().map(Part::all).sum()
     }
 
     /// What the rate of its cohort has left out of the epoch its cursor stands in, and of each that begins after it.

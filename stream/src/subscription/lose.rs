@@ -267,11 +267,11 @@ impl Subscription {
                 self.lost = None;
                 if met == Met::Backlog {
                     let backlog = self.extra().backlog_mut();
-                    let (filtered, later) = (backlog.begin_epoch(), backlog.filtered_later());
+                    let filtered = backlog.begin_epoch();
                     if filtered > 0 {
                         self.lost.get_or_insert_default().filtered = filtered;
                     }
-                    self.start = self.gauge().wrapping_sub(left + filtered + later);
+                    self.start = self.gauge().wrapping_sub(left + filtered);
                 } else if let Some(joined) = &mut self.joined {
                     // Nothing was held any more when the mark came.
                     self.start = mark.seen;

@@ -46,6 +46,14 @@ pub trait Machine {
     fn closed(&mut self) -> Option<(usize, u16)>;
     /// Requests to the hub and their answers; whether anything was done.
     fn serve(&mut self, now: Now) -> bool;
+    /// Entries in this range of the log have left it before this machine got them.
+    fn lose(&mut self, _now: Now, _from: i64, _to: i64) {
+        unreachable!("nothing is lost on the way to this machine");
+    }
+    /// The log begins anew; offsets go on.
+    fn begin_epoch(&mut self, _now: Now, _epoch: &str) {
+        unreachable!("the log of this machine never begins anew");
+    }
 }
 
 /// A frame as its client received it.
@@ -176,6 +184,29 @@ impl<M: Machine> World<M> {
             self.machine.entry(self.now, &entry);
             self.log.push(entry);
         }
+        self.turn();
+    }
+
+    /// This many of `t.a` are published, and lost on their way to the machine.
+    pub fn lose(&mut self, n: usize) {
+        let from = self.log.len() as i64 + 1;
+        for offset in (from..).take(n) {
+            self.log.push(Entry {
+                offset,
+                ts_us: self.now.wall_us,
+                mono_ns: self.now.mono_ns,
+                topic: "t.a".to_owned(),
+                key: None,
+                data: "1".to_owned(),
+            });
+        }
+        self.machine.lose(self.now, from, self.log.len() as i64);
+        self.turn();
+    }
+
+    /// The log begins anew; offsets go on.
+    pub fn begin_epoch(&mut self, epoch: &str) {
+        self.machine.begin_epoch(self.now, epoch);
         self.turn();
     }
 

@@ -17,6 +17,7 @@
 mod allowance;
 mod bad_settings;
 mod bounds;
+mod changes;
 mod checker;
 mod cohorts;
 mod corners;
@@ -26,8 +27,10 @@ mod equal;
 mod fail_fast;
 mod faults;
 mod laws;
+mod losses;
 mod memory;
 mod model;
+mod replays;
 mod script;
 mod subject;
 mod vectors;

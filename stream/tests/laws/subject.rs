@@ -250,4 +250,37 @@ impl Machine for Subject {
         }
         moved
     }
+
+    fn lose(&mut self, now: Now, from: i64, to: i64) {
+        for offset in from..=to {
+            self.log.push(Entry {
+                offset,
+                ts_us: now.wall_us,
+                mono_ns: now.mono_ns,
+                topic: "t.a".to_owned(),
+                key: None,
+                data: "1".to_owned(),
+            });
+        }
+        let count = u64::try_from(to - from + 1).ok();
+        for view in self.watched.keys().copied().collect::<Vec<u32>>() {
+            self.engine.handle_hub(
+                now,
+                HubEvent::Lost {
+                    view,
+                    from,
+                    to,
+                    count,
+                },
+            );
+        }
+    }
+
+    fn begin_epoch(&mut self, now: Now, epoch: &str) {
+        self.engine.handle_hub_down(now);
+        self.watched.clear();
+        let position = self.head();
+        self.engine
+            .handle_hub(now, HubEvent::Hello { epoch, position });
+    }
 }

@@ -1,0 +1,234 @@
+//! What the hub lost, and where its log began anew, while something waits before it: told in its place.
+use serde_json::{Value, json};
+
+use crate::corners::{came, publish};
+use crate::drive::World;
+use crate::script::{End, QUIET_US, Script, Step};
+use crate::subject::Subject;
+
+/// One who subscribes, and what it has done until now.
+struct One {
+    world: World<Subject>,
+    script: Script,
+    number: usize,
+}
+
+impl One {
+    fn new(settings: Value) -> Self {
+        let script = Script {
+            text: "t.a",
+            settings,
+            steps: Vec::new(),
+            end: End::Quiet,
+        };
+        let mut world = World::new(Subject::new());
+        let who = world.open();
+        script.begin(&mut world, who);
+        Self {
+            world,
+            script,
+            number: 0,
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.script.step(&mut self.world, 0, step, self.number);
+        self.number += 1;
+    }
+
+    fn change(&mut self, settings: Value) {
+        self.step(&Step::Reconfigure(settings));
+    }
+
+    /// What comes when the socket takes all; the ledgers of when it still refused, and of when all is quiet.
+    fn end(mut self) -> (Value, [Value; 2]) {
+        self.step(&Step::Ledger);
+        self.step(&Step::TakeAll);
+        self.world.wait_us(QUIET_US);
+        self.step(&Step::Ledger);
+        let all = self.ledgers().try_into().expect("two ledgers");
+        (came(&self.world.transcript(0)).into(), all)
+    }
+
+    fn ledgers(&self) -> Vec<Value> {
+        let seen = self.world.transcript(0);
+        let ledgers = seen.received().filter(|f| f.value["op"] == "ledger");
+        ledgers.map(|f| short(&f.value["ledger"])).collect()
+    }
+}
+
+/// A ledger without what is zero.
+fn short(ledger: &Value) -> Value {
+    let mut all = json!({});
+    let fields = ledger.as_object().into_iter().flatten();
+    for (name, value) in fields {
+        let inner = value.as_object().into_iter().flatten();
+        let own = value.as_u64().map(|n| (name, n)).into_iter();
+        for (name, n) in own.chain(inner.filter_map(|(name, n)| Some((name, n.as_u64()?)))) {
+            if n > 0 {
+                all[name] = n.into();
+            }
+        }
+    }
+    all
+}
+
+fn hole() -> One {
+    let mut one = One::new(json!({"bound": {"messages": 2}, "overflow": "drop_newest"}));
+    one.step(&Step::Refuse);
+    one.step(&publish(&[0]));
+    one.step(&publish(&[0, 0, 0]));
+    one
+}
+
+/// Nothing, one that stands in another ring from then on, and one whose policy is another.
+fn changes() -> [Option<Value>; 3] {
+    [
+        None,
+        Some(json!({"batch": {"ms": 20}})),
+        Some(json!({"overflow": "drop_oldest"})),
+    ]
+}
+
+#[test]
+fn a_loss_of_the_hub_inside_a_hole_is_told_between_its_parts() {
+    let expected = [
+        json!([
+            1,
+            2,
+            ["drop_newest", 3, 4],
+            ["retention", 5, 6],
+            ["drop_newest", 7, 9]
+        ]),
+        json!([
+            1,
+            2,
+            ["drop_newest", 3, 4],
+            ["retention", 5, 6],
+            ["drop_newest", 7, 8],
+            9
+        ]),
+        json!([
+            ["drop_oldest", 1, 1],
+            2,
+            ["drop_newest", 3, 4],
+            ["retention", 5, 6],
+            ["drop_newest", 7, 8],
+            9
+        ]),
+    ];
+    let ledgers = [
+        [
+            json!({"published": 7, "drop_newest": 5, "memory": 2}),
+            json!({"published": 9, "delivered": 2, "drop_newest": 5, "retention": 2}),
+        ],
+        [
+            json!({"published": 7, "drop_newest": 4, "memory": 3}),
+            json!({"published": 9, "delivered": 3, "drop_newest": 4, "retention": 2}),
+        ],
+        [
+            json!({"published": 7, "drop_newest": 4, "drop_oldest": 1, "memory": 2}),
+            json!({"published": 9, "delivered": 2, "drop_newest": 4, "drop_oldest": 1, "retention": 2}),
+        ],
+    ];
+    for (change, expected) in changes().into_iter().zip(expected.into_iter().zip(ledgers)) {
+        let mut one = hole();
+        one.world.lose(2);
+        one.step(&publish(&[0, 0]));
+        if let Some(change) = change {
+            one.change(change);
+        }
+        one.step(&publish(&[0]));
+        assert_eq!(one.end(), expected);
+    }
+}
+
+#[test]
+fn an_epoch_that_ends_inside_a_hole_is_told_between_its_parts() {
+    let expected = [
+        json!([1, 2, ["epoch", null, null], ["drop_newest", 5, 7]]),
+        json!([1, 2, ["epoch", null, null], ["drop_newest", 5, 6], 7]),
+        json!([
+            ["drop_oldest", 1, 1],
+            2,
+            ["epoch", null, null],
+            ["drop_newest", 5, 6],
+            7
+        ]),
+    ];
+    let ledgers = [
+        [
+            json!({"published": 4, "drop_newest": 2, "memory": 2}),
+            json!({"published": 3, "drop_newest": 3}),
+        ],
+        [
+            json!({"published": 4, "drop_newest": 2, "memory": 2}),
+            json!({"published": 3, "delivered": 1, "drop_newest": 2}),
+        ],
+        [
+            json!({"published": 4, "drop_newest": 2, "drop_oldest": 1, "memory": 1}),
+            json!({"published": 3, "delivered": 1, "drop_newest": 2}),
+        ],
+    ];
+    for (change, expected) in changes().into_iter().zip(expected.into_iter().zip(ledgers)) {
+        let mut one = hole();
+        one.world.begin_epoch("f");
+        one.step(&publish(&[0, 0]));
+        if let Some(change) = change {
+            one.change(change);
+        }
+        one.step(&publish(&[0]));
+        assert_eq!(one.end(), expected);
+    }
+}
+
+#[test]
+fn what_a_rate_left_out_is_counted_with_the_epoch_it_is_of() {
+    for changed in 0..4 {
+        let mut one = One::new(json!({"rate": {"mode": "sample", "ms": 1000}}));
+        one.step(&Step::Refuse);
+        let change = |one: &mut One, at: usize| {
+            if at == changed {
+                one.change(json!({"rate": {"ms": 500}}));
+                one.step(&publish(&[0, 0]));
+                one.change(json!({"rate": {"ms": 1000}}));
+            }
+        };
+        one.step(&publish(&[0, 0]));
+        change(&mut one, 0);
+        one.step(&publish(&[0, 0]));
+        one.world.begin_epoch("f");
+        one.step(&publish(&[0, 0, 0]));
+        change(&mut one, 1);
+        one.step(&publish(&[0, 0]));
+        one.world.begin_epoch("g");
+        one.step(&publish(&[0, 0, 0, 0]));
+        change(&mut one, 2);
+        one.step(&publish(&[0, 0]));
+        // A little at a time, and a ledger before each.
+        for _ in 0..60 {
+            one.step(&Step::Ledger);
+            one.step(&Step::Take(400));
+        }
+        one.step(&Step::TakeAll);
+        let mut told: Vec<(u64, u64)> = Vec::new();
+        for ledger in one.ledgers() {
+            let of = |name: &str| ledger[name].as_u64().unwrap_or(0);
+            let (published, filtered) = (of("published"), of("filtered_by_rate"));
+            assert_eq!(
+                published,
+                filtered + of("delivered") + of("memory"),
+                "{ledger}"
+            );
+            told.push((published, filtered));
+        }
+        told.dedup();
+        let mut expected = [(4, 3), (5, 4), (6, 5)];
+        if let Some((published, filtered)) = expected.get_mut(changed) {
+            // What was held at a change waits on: of two more, one.
+            *published += 2;
+            *filtered = *published - 3;
+        }
+        assert_eq!(told, expected, "{changed}");
+    }
+}
