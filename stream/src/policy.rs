@@ -253,10 +253,6 @@ impl Engine {
     /// Moves a conflating cursor that the ring has overtaken to the next entry that still means something. Its cursor must be lifted.
     fn pass_superseded(&mut self, index: u32) {
         let subscription = &mut self.subscriptions[index as usize];
-        if subscription.backlog().is_some() {
-            // What is before it is accounted for first.
-            return;
-        }
         let stand = self.views.stand(subscription.cohort);
         let horizon = stand.cohort.compact.as_ref().map_or(0, |c| c.horizon());
         if subscription.cursor < horizon {

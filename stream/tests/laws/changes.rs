@@ -106,3 +106,17 @@ fn what_a_rate_let_pass_before_it_ceases_to_act_comes_before_what_it_does_not_ac
         &json!([1, 2, 3, 4, 5, 7, 8, 9, 10]),
     );
 }
+
+#[test]
+fn what_a_newer_one_supersedes_after_the_change_is_conflated_all_the_same() {
+    let steps = vec![
+        Step::Refuse,
+        publish(&[1]),
+        Step::Ledger,
+        change(json!({"overflow": "drop_oldest"})),
+        publish(&[1; 5]),
+    ];
+    let settings = json!({"bound": {"messages": 2}, "overflow": "conflate"});
+    let told = json!([["drop_oldest", 2, 4], 5, 6]);
+    assert_came(settings, steps, End::Quiet, &told);
+}
