@@ -21,12 +21,14 @@
 //! | [`link`] | what the processes say to each other |
 //! | [`telemetry`] | the scoreboard in shared memory, metric names, status, log lines |
 //! | [`clock`] | the only reader of operating-system time |
+//! | `kernel` | files a role waits for beside what its runtime knows: a timer, a link |
 //!
 //! Rooms know only rooms below them, and only [`worker`] brings sockets and the engine together; `tests/arrows.rs` holds that.
 pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod hub;
+mod kernel;
 pub mod link;
 pub mod quotes;
 pub mod supervisor;

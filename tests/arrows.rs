@@ -9,14 +9,18 @@ use std::path::{Path, PathBuf};
 /// Each room of `src/` and the rooms it may name; the order is bottom up.
 const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
+    ("kernel", &[]),
     ("config", &[]),
     ("quotes", &["config"]),
     ("link", &[]),
     ("telemetry", &["config", "link"]),
-    ("hub", &["clock", "config", "link", "quotes", "telemetry"]),
+    (
+        "hub",
+        &["clock", "config", "kernel", "link", "quotes", "telemetry"],
+    ),
     (
         "worker",
-        &["clock", "config", "link", "quotes", "telemetry"],
+        &["clock", "config", "kernel", "link", "quotes", "telemetry"],
     ),
     ("admin", &["clock", "config", "link", "telemetry"]),
     ("supervisor", &["clock", "config", "link", "telemetry"]),
@@ -50,7 +54,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &[
             "src/telemetry/scoreboard.rs",
             "src/supervisor/inherit.rs",
-            "src/worker/watched.rs",
+            "src/kernel/watched.rs",
         ],
         "shared memory, inherited descriptors and one borrowed by tokio, and nothing else",
     ),

@@ -10,11 +10,13 @@ use super::core::Hub;
 use super::entry::Publication;
 use super::feed::publish;
 use super::log::{Log, MemoryLog};
+use super::pipe::Pipe;
 use super::record::Recorder;
 use super::settings::{Settings, Violation};
 use super::worker::WorkerId;
 use crate::clock;
 use crate::config::{self, Config};
+use crate::kernel::Timer;
 use crate::link::control::{Order, Receiver, Report, RoleControl, Sender};
 use crate::link::{Join, LINK_VERSION, LinkError, LinkReader, WorkerFrame};
 use crate::quotes::{Feed, SourceError};
@@ -26,13 +28,9 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local, yield_now};
@@ -59,6 +57,9 @@ pub enum HubError {
     /// Its listener cannot be used.
     #[error("the hub's socket cannot be served: {0}")]
     Listener(#[source] io::Error),
+    /// There is no timer for a source.
+    #[error("a source gets no timer: {0}")]
+    Timer(#[source] io::Error),
     /// A source cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -101,7 +102,8 @@ pub async fn run(
     let random = || RandomState::new().hash_one(clock::mono_ns());
     let mut feeds = Vec::new();
     for source in &config.sources {
-        feeds.push(Feed::open(source, config.rows, random())?);
+        let feed = Feed::open(source, config.rows, random())?;
+        feeds.push((feed, Timer::new().map_err(HubError::Timer)?));
     }
     let epoch = format!("{:016x}", random());
     let log = match config.log {
@@ -117,9 +119,15 @@ pub async fn run(
         if reports.send(&Report::Ready).await.is_err() {
             tracing::warn!("the supervisor is gone; serving on");
         }
-        for feed in feeds {
+        for (feed, timer) in feeds {
             let rng = Rng::with_seed(random());
-            spawn_local(publish(Rc::clone(&shared), feed, rng, config.interval_ms));
+            spawn_local(publish(
+                Rc::clone(&shared),
+                feed,
+                rng,
+                timer,
+                config.interval_ms,
+            ));
         }
         obey(reports, orders).await;
     };
@@ -228,21 +236,20 @@ async fn accept(shared: Rc<Shared>, listener: UnixListener) {
 /// One worker's link from its first byte to its last.
 async fn link(shared: Rc<Shared>, stream: UnixStream) {
     shared.open.set(shared.open.get() + 1);
-    let (mut read, write) = stream.into_split();
     let mut reader = LinkReader::default();
-    let joined = timeout(JOIN_TIMEOUT, read_join(&mut reader, &mut read)).await;
-    match joined.unwrap_or(Err(LinkEnd::Silent)) {
-        Ok(join) => {
+    match join(&mut reader, stream).await {
+        Ok((join, pipe)) => {
+            let pipe = Rc::new(pipe);
             let now = clock::now();
             let (worker, wakes) = shared.join(now);
             let writer = spawn_local(write_all(
                 Rc::clone(&shared),
                 worker,
                 Rc::clone(&wakes),
-                write,
+                Rc::clone(&pipe),
             ));
             shared.settle(now);
-            let end = read_all(&shared, worker, &wakes, &mut reader, &mut read).await;
+            let end = read_all(&shared, worker, &wakes, &mut reader, &pipe).await;
             writer.abort();
             shared.leave(worker);
             let Join {
@@ -255,7 +262,14 @@ async fn link(shared: Rc<Shared>, stream: UnixStream) {
     shared.open.set(shared.open.get() - 1);
 }
 
-async fn read_join(reader: &mut LinkReader, read: &mut OwnedReadHalf) -> Result<Join, LinkEnd> {
+/// Waits for the worker to say who it is.
+async fn join(reader: &mut LinkReader, stream: UnixStream) -> Result<(Join, Pipe), LinkEnd> {
+    let pipe = Pipe::new(stream)?;
+    let joined = timeout(JOIN_TIMEOUT, read_join(reader, &pipe)).await;
+    Ok((joined.unwrap_or(Err(LinkEnd::Silent))?, pipe))
+}
+
+async fn read_join(reader: &mut LinkReader, pipe: &Pipe) -> Result<Join, LinkEnd> {
     loop {
         match reader.next_request()? {
             Some(WorkerFrame::Join(join)) if join.version == LINK_VERSION => return Ok(join),
@@ -263,7 +277,7 @@ async fn read_join(reader: &mut LinkReader, read: &mut OwnedReadHalf) -> Result<
             Some(_) => return Err(LinkEnd::NoJoin),
             None => {}
         }
-        if fill(reader, read).await? == 0 {
+        if pipe.fill(reader).await? == 0 {
             return Err(LinkEnd::Closed);
         }
     }
@@ -274,7 +288,7 @@ async fn read_all(
     worker: WorkerId,
     wakes: &Wakes,
     reader: &mut LinkReader,
-    read: &mut OwnedReadHalf,
+    pipe: &Pipe,
 ) -> LinkEnd {
     loop {
         // First what came behind the join, then what comes. What is woken by a batch goes before the next one.
@@ -290,7 +304,7 @@ async fn read_all(
         while !shared.hub.borrow().wants_input(worker) {
             wakes.input.notified().await;
         }
-        match fill(reader, read).await {
+        match pipe.fill(reader).await {
             Ok(0) => return LinkEnd::Closed,
             Ok(_) => {}
             Err(error) => return error.into(),
@@ -345,33 +359,8 @@ fn handle_frames(
     Ok(Batch::Whole)
 }
 
-/// Reads what is there into the reader's buffer. A short read tells tokio that the socket is empty, without another call.
-async fn fill(reader: &mut LinkReader, read: &mut OwnedReadHalf) -> io::Result<usize> {
-    std::future::poll_fn(|cx| {
-        let filled = reader.fill(|space| {
-            let mut space = ReadBuf::new(space);
-            match Pin::new(&mut *read).poll_read(cx, &mut space) {
-                Poll::Ready(Ok(())) => Ok(space.filled().len()),
-                Poll::Ready(Err(error)) => Err(Some(error)),
-                Poll::Pending => Err(None),
-            }
-        });
-        match filled {
-            Ok(bytes) => Poll::Ready(Ok(bytes)),
-            Err(Some(error)) => Poll::Ready(Err(error)),
-            Err(None) => Poll::Pending,
-        }
-    })
-    .await
-}
-
 /// Sends what waits for a worker whenever there is something. Ends with the socket, which the reader then notices too.
-async fn write_all(
-    shared: Rc<Shared>,
-    worker: WorkerId,
-    wakes: Rc<Wakes>,
-    mut write: OwnedWriteHalf,
-) {
+async fn write_all(shared: Rc<Shared>, worker: WorkerId, wakes: Rc<Wakes>, pipe: Rc<Pipe>) {
     loop {
         let (bytes, more) = shared.hub.borrow_mut().take(worker);
         if bytes.is_empty() {
@@ -383,7 +372,7 @@ async fn write_all(
         if more {
             shared.pump.notify_one();
         }
-        if write.write_all(&bytes).await.is_err() {
+        if pipe.write_all(&bytes).await.is_err() {
             return;
         }
         shared.hub.borrow_mut().give_back(worker, bytes);

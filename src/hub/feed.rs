@@ -5,13 +5,13 @@ use super::drive::Shared;
 use super::entry::Publication;
 use super::settings::Refused;
 use crate::clock;
+use crate::kernel::Timer;
 use crate::quotes::{Feed, Flow, SourceError};
 use fastrand::Rng;
 use pubsub_stream::Now;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::task::yield_now;
-use tokio::time::sleep;
 
 /// Publications of a source without pauses that go into one turn: enough to make batching pay, and about 100 us.
 const PUBLICATIONS_PER_TURN: usize = 128;
@@ -21,9 +21,11 @@ pub(super) async fn publish(
     shared: Rc<Shared>,
     mut feed: Feed,
     mut rng: Rng,
+    mut timer: Timer,
     interval_ms: (u64, u64),
 ) {
-    let (least, most) = (interval_ms.0 * 1000, interval_ms.1 * 1000);
+    const MS_NS: u64 = 1_000_000;
+    let (least, most) = (interval_ms.0 * MS_NS, interval_ms.1 * MS_NS);
     let mut refusals = Refusals::default();
     loop {
         let now = clock::now();
@@ -31,7 +33,14 @@ pub(super) async fn publish(
         shared.settle(now);
         match outcome {
             Ok(Flow::More) if most == 0 => yield_now().await,
-            Ok(Flow::More) => sleep(Duration::from_micros(rng.u64(least..=most))).await,
+            Ok(Flow::More) => {
+                let pause_ns = rng.u64(least..=most);
+                if let Err(error) = timer.arm(clock::mono_ns().saturating_add(pause_ns)) {
+                    tracing::error!(%error, "a source has ended: its timer cannot be set");
+                    return;
+                }
+                poll_fn(|cx| timer.poll(cx)).await;
+            }
             Ok(Flow::Finished) => {
                 tracing::info!("a source has published all it had");
                 return;

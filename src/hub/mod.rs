@@ -12,7 +12,7 @@
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
 //! - [`settings`]: limits, refusals, counters
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
-//! - [`drive`]: sockets and time around it; `feed` runs the sources
+//! - [`drive`]: sockets and time around it; `pipe` is the socket of a link, `feed` runs the sources
 //! - [`record`]: its numbers on the scoreboard
 pub mod core;
 mod deliver;
@@ -23,6 +23,7 @@ pub mod interest;
 pub mod log;
 pub mod newest;
 mod patterns;
+mod pipe;
 mod plan;
 mod read;
 pub mod record;

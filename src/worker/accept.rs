@@ -7,8 +7,8 @@
 //! an arrival; the gate decides who accepts, and an accept that finds nothing any more is the normal end of a round.
 use super::front::{Front, Room};
 use super::gate::{self, Accepts, Decision, Seen};
-use super::watched::Watched;
 use crate::clock;
+use crate::kernel::Watched;
 use crate::telemetry::scoreboard::{State, WorkerSlot};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;

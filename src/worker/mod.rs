@@ -45,12 +45,11 @@ mod poller;
 mod reader;
 mod setup;
 mod tally;
-mod timer;
 mod upgrade;
-mod watched;
 
 use crate::clock;
 use crate::config::Config;
+use crate::kernel::Timer;
 use crate::link::control::{Order, Report};
 use crate::telemetry::scoreboard::Scoreboard;
 use connection::Connections;
@@ -74,7 +73,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use tally::Tally;
-use timer::Timer;
 use tokio::task::{JoinHandle, LocalSet, yield_now};
 use upgrade::Handshakes;
 

@@ -4,7 +4,7 @@
 //!
 //! A socket is added once, edge-triggered, for both directions, and never changed: an idle connection costs the kernel's record
 //! and nothing of the runtime's. The runtime watches the epoll descriptor itself, as one file among its others.
-use super::watched::Watched;
+use crate::kernel::Watched;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;

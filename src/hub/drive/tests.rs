@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tokio::io::AsyncWriteExt;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// What a node is told by these flags, whatever the machine's environment says.
 fn config(flags: &[&str]) -> Config {
@@ -80,6 +81,16 @@ struct Peer {
     reader: LinkReader,
 }
 
+async fn fill(reader: &mut LinkReader, read: &OwnedReadHalf) -> io::Result<usize> {
+    loop {
+        read.readable().await?;
+        match reader.fill(|space| read.try_read(space)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            filled => return filled,
+        }
+    }
+}
+
 impl Peer {
     async fn connect(node: &Node) -> Self {
         let stream = UnixStream::connect(&node.path).await.unwrap();
@@ -132,7 +143,7 @@ impl Peer {
             {
                 return told;
             }
-            if fill(&mut self.reader, &mut self.read).await.unwrap_or(0) == 0 {
+            if fill(&mut self.reader, &self.read).await.unwrap_or(0) == 0 {
                 return None;
             }
         }
@@ -495,12 +506,12 @@ fn a_worker_that_does_not_read_its_answers_is_not_read_until_it_does() {
             yield_now().await;
         }
         assert!(sent < bytes.len(), "it took everything");
-        let (mut read, mut write) = (peer.read, peer.write);
+        let (read, mut write) = (peer.read, peer.write);
         let send_rest = async { write.write_all(&bytes[sent..]).await.unwrap() };
         let read_all = async {
             let mut acks = 0;
             while acks < REQUESTS {
-                assert!(fill(&mut peer.reader, &mut read).await.unwrap() > 0);
+                assert!(fill(&mut peer.reader, &read).await.unwrap() > 0);
                 peer.reader
                     .drain(&mut |event| {
                         acks += 1;

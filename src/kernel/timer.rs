@@ -1,6 +1,6 @@
-//! The one timer of the loop.
+//! A timer.
 //!
-//! Owns a kernel timer and what it is set to. Must not contain: what a deadline means. Driven by the worker's loop.
+//! Owns a kernel timer and what it is set to. Must not contain: what a deadline means. Driven by a worker's loop and by the hub's sources.
 //!
 //! It goes off at the nanosecond asked for and at no other time; the runtime's own timers go off at whole milliseconds and wake
 //! the thread in between, to sort themselves. A deadline that moves away leaves it as it is: to be woken once in vain is cheaper
@@ -21,7 +21,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// Set, or not.
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     file: Watched,
     /// What it is set to; 0 when it has gone off.
     set_ns: u64,
@@ -29,7 +29,7 @@ pub(super) struct Timer {
 
 impl Timer {
     /// Call it inside the runtime that is to watch it.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self {
             file: Watched::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?,
@@ -38,7 +38,7 @@ impl Timer {
     }
 
     /// Goes off at `deadline_ns` of the monotonic clock at the latest; at once when that is past.
-    pub(super) fn arm(&mut self, deadline_ns: u64) -> io::Result<()> {
+    pub(crate) fn arm(&mut self, deadline_ns: u64) -> io::Result<()> {
         // Zero would switch it off.
         let deadline_ns = deadline_ns.max(1);
         if self.set_ns != 0 && self.set_ns <= deadline_ns {
@@ -57,7 +57,7 @@ impl Timer {
     }
 
     /// Ready when it has gone off.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.file.poll_readable(cx) {
             Poll::Ready(Ok(mut ready)) => {
                 // What it counted is of no interest; setting it anew forgets that.
