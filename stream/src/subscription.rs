@@ -377,7 +377,7 @@ impl Subscription {
             return true;
         }
         let Some(extra) = &self.extra else {
-            return self.stage == Stage::Ring && may_switch;
+            return may_switch;
         };
         let through = self.backlog().is_none() && self.cursor >= self.end(stand);
         let closes = extra.hole.is_some() && through && self.under_way == 0;
@@ -407,12 +407,7 @@ impl Subscription {
                 .is_some_and(|h| h.has_data() && h.pending() == 0);
         self.has_notices(stand, may_switch)
             || moves_on
-            || (self.credit > 0 && self.has_messages(stand) && self.reads_on())
-    }
-
-    /// What it has of history can be handed over.
-    fn reads_on(&self) -> bool {
-        self.stage != Stage::History || self.history().is_some_and(History::has_data)
+            || (self.credit > 0 && self.has_messages(stand))
     }
 
     /// A frame with `messages` of the present epoch has begun.

@@ -24,7 +24,7 @@ impl Subscription {
     /// Returns how many those were.
     #[inline]
     pub(crate) fn advance(&mut self, stand: &Stand<'_>, to: u64, delivered: u64) -> u64 {
-        if to == self.cursor + delivered && self.since() == 0 {
+        if to == self.cursor + delivered {
             // Nothing between: no mark, since that is handed over by itself, and nothing older than its start.
             self.cursor = to;
             return 0;

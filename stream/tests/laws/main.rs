@@ -34,3 +34,4 @@ mod replays;
 mod script;
 mod subject;
 mod vectors;
+mod waits;
