@@ -130,7 +130,9 @@ fn disconnect_acts_at_the_first_instant_past_the_age() {
         let second = [Step::WaitUs(15_000), one()];
         many(2).chain(first).chain(second)
     };
-    let still = steps().chain([Step::WaitUs(5000), Step::TakeAll]);
+    // Looked at in the very instant, it is not past it.
+    let look = Step::Reconfigure(json!({"credit": null}));
+    let still = steps().chain([Step::WaitUs(5000), look, Step::TakeAll]);
     let seen = run(settings.clone(), still.collect(), End::Quiet);
     assert_eq!(closed(&seen), None);
     let longer = steps().chain([Step::WaitUs(9000)]).collect();
@@ -237,6 +239,28 @@ fn at_half_of_its_age_it_is_behind() {
             one(),
             Step::Refuse,
             one(),
+            Step::WaitUs(us),
+            Step::Ledger,
+            Step::TakeAll,
+        ];
+        assert_eq!(told(&run(settings.clone(), steps, End::Quiet)), expected);
+    }
+}
+
+#[test]
+fn what_waits_before_the_ring_is_as_old_as_it_is() {
+    let settings = json!({"overflow": "drop_oldest", "bound": {"age_ms": 20}});
+    let batch = Step::Reconfigure(json!({"batch": {"ms": 1000}}));
+    for (us, expected) in [
+        (4999, json!([1, 2])),
+        (5000, json!([1, "behind", 2, "live"])),
+    ] {
+        let steps = vec![
+            one(),
+            Step::Refuse,
+            one(),
+            Step::WaitUs(5000),
+            batch.clone(),
             Step::WaitUs(us),
             Step::Ledger,
             Step::TakeAll,

@@ -232,3 +232,23 @@ fn what_a_rate_left_out_is_counted_with_the_epoch_it_is_of() {
         assert_eq!(told, expected, "{changed}");
     }
 }
+
+#[test]
+fn what_is_told_before_the_end_of_an_epoch_names_that_epoch() {
+    for change in [None, Some(json!({"batch": {"ms": 20}}))] {
+        let mut one = One::new(json!({}));
+        one.step(&Step::Refuse);
+        one.step(&publish(&[0]));
+        if let Some(change) = change {
+            one.change(change);
+        }
+        one.world.begin_epoch("f");
+        one.step(&Step::Ledger);
+        one.step(&Step::TakeAll);
+        one.step(&Step::Ledger);
+        let seen = one.world.transcript(0);
+        let ledgers = seen.received().filter(|f| f.value["op"] == "ledger");
+        let epochs: Vec<&Value> = ledgers.map(|f| &f.value["epoch"]).collect();
+        assert_eq!(epochs, ["e", "f"]);
+    }
+}
