@@ -5,6 +5,9 @@
 //!
 //! Laws: never closed empty; no frame is larger than `bytes` unless one item alone is.
 
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 
 use pubsub_wire::encode::{self, BATCH_END};

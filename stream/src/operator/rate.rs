@@ -11,6 +11,9 @@
 //! Laws: of two entries of a key at most one waits; what comes at the very instant of a deadline comes before it; what is due
 //! together passes in the order of the deadlines, then of the log.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
