@@ -279,7 +279,7 @@ impl Cohort {
         if let Some(other) = self.members.get(at as usize) {
             moved(*other, at);
         }
-        if self.members.capacity() > 16 && self.members.len() * 4 < self.members.capacity() {
+        if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to(self.members.len() * 2);
         }
     }
@@ -370,20 +370,88 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_is_repeated_when_a_member_may_have_moved_behind_it() {
-        let mut cohort = cohort_of(4);
-        cohort.scan = Scan::At {
-            next: 2,
-            again: false,
-        };
-        cohort.set_aside(0, &mut |_, _| {});
+    fn whoever_is_moved_is_told_where_to_and_no_other() {
+        let mut cohort = cohort_of(3);
+        let mut moved = Vec::new();
+        let mut note = |who: u32, at: u32| moved.push((who, at));
+        assert_eq!(cohort.set_active(0, &mut note), 0, "it is already");
+        assert_eq!(cohort.set_aside(2, &mut note), 2, "it is the last");
+        assert_eq!(cohort.set_aside(2, &mut note), 2, "it is already");
+        assert_eq!(cohort.set_aside(0, &mut note), 1);
+        assert_eq!(cohort.set_active(2, &mut note), 1);
+        assert_eq!(moved, [(1, 0), (0, 1), (0, 2), (2, 1)]);
+        let is_active = [0, 1, 2].map(|at| cohort.is_active(at));
+        assert_eq!(is_active, [true, true, false]);
+        assert_eq!(cohort.members, [1, 2, 0]);
+        let mut moved = Vec::new();
+        cohort.remove(0, |who, at| moved.push((who, at)));
         assert_eq!(
-            cohort.scan,
-            Scan::At {
-                next: 2,
-                again: true
-            }
+            (moved, cohort.members),
+            (vec![(2, 0), (1, 1), (0, 1)], vec![2, 0])
         );
+    }
+
+    #[test]
+    fn a_pass_is_repeated_only_when_a_member_may_have_moved_behind_it() {
+        let at = |again| Scan::At { next: 2, again };
+        for (member, again) in [(0, true), (1, true), (2, false), (3, false)] {
+            let mut cohort = cohort_of(4);
+            cohort.scan = at(false);
+            cohort.set_aside(member, &mut |_, _| {});
+            assert_eq!(cohort.scan, at(again), "{member}");
+            cohort.scan = at(true);
+            cohort.set_aside(0, &mut |_, _| {});
+            assert_eq!(cohort.scan, at(true));
+        }
+    }
+
+    #[test]
+    fn room_for_many_members_is_given_back_when_they_are_gone() {
+        let mut cohort = cohort_of(0);
+        cohort.members.reserve_exact(128);
+        for i in 0..128 {
+            cohort.add(i, 1, 1);
+        }
+        while cohort.members.len() > 32 {
+            cohort.remove(0, |_, _| {});
+        }
+        assert_eq!(cohort.members.capacity(), 128, "they may come back");
+        cohort.remove(0, |_, _| {});
+        let room = cohort.members.capacity();
+        assert!((62..128).contains(&room), "room for {room}");
+    }
+
+    #[test]
+    fn the_newest_of_each_key_is_kept_while_anybody_conflates() {
+        let mut cohort = cohort_of(0);
+        cohort.add_conflater();
+        cohort.add_conflater();
+        cohort.remove_conflater();
+        assert!(cohort.compact.is_some());
+        cohort.remove_conflater();
+        assert!(cohort.compact.is_none());
+    }
+
+    #[test]
+    fn the_largest_bound_is_found_anew_only_when_the_last_that_has_it_leaves() {
+        let mut cohort = cohort_of(0);
+        let all = [(10, 100), (10, 20), (5, 100), (5, 100), (1, 1)];
+        for (i, (messages, bytes)) in (0..).zip(all) {
+            cohort.add(i, messages, bytes);
+        }
+        let reach = |cohort: &Cohort| (cohort.reach().messages, cohort.reach().bytes);
+        assert!(!cohort.remove_bounds(1, 1));
+        assert!(!cohort.remove_bounds(10, 100));
+        assert!(!cohort.remove_bounds(5, 100));
+        assert_eq!(reach(&cohort), (10, 100));
+        assert!(cohort.remove_bounds(10, 20), "messages");
+        cohort.measure([(5, 100)].into_iter());
+        assert_eq!(reach(&cohort), (5, 100));
+        cohort.add_bounds(7, 100);
+        cohort.add_bounds(8, 30);
+        assert_eq!(reach(&cohort), (8, 100));
+        assert!(!cohort.remove_bounds(7, 100));
+        assert!(cohort.remove_bounds(5, 100), "bytes");
     }
 
     #[test]

@@ -137,22 +137,20 @@ impl Compact {
 
     /// Memory is short: the oldest of what has left the ring leaves, whoever has not read it.
     pub(crate) fn pop_first(&mut self) -> bool {
-        if self.first_before(self.ring_first).is_none() {
+        let Some((ordinal, _)) = self.first_before(self.ring_first) else {
             return false;
-        }
-        if let Some(ordinal) = self.remove_first() {
-            self.horizon = ordinal + 1;
-        }
+        };
+        self.remove_first();
+        self.horizon = ordinal + 1;
         true
     }
 
-    fn remove_first(&mut self) -> Option<u64> {
-        let (ordinal, entry) = self.by_ordinal.pop_first()?;
-        if ordinal < self.ring_first {
+    /// Lets go of the oldest, which has left the ring.
+    fn remove_first(&mut self) {
+        if let Some((_, entry)) = self.by_ordinal.pop_first() {
             self.kept_bytes -= u64::from(entry.bytes);
+            self.by_identity.remove(&entry.identity);
         }
-        self.by_identity.remove(&entry.identity);
-        Some(ordinal)
     }
 
     /// The oldest that has left the ring: where it was, and when it was numbered.
@@ -230,6 +228,44 @@ mod tests {
         assert_eq!((compact.horizon(), compact.kept_bytes()), (3, 0));
         assert!(!compact.pop_first());
         assert_eq!(first(&compact, 0), Some(3));
+    }
+
+    #[test]
+    fn what_is_superseded_is_kept_no_longer_in_the_ring_or_behind_it() {
+        let mut compact = Compact::new(1);
+        for ordinal in 1..=4 {
+            insert(&mut compact, ordinal, "t", Some(&ordinal.to_string()));
+        }
+        compact.wait_at(1);
+        compact.set_ring_first(2);
+        compact.set_ring_first(3);
+        assert_eq!(compact.kept_bytes(), 8);
+        insert(&mut compact, 5, "t", Some("3"));
+        assert_eq!(compact.kept_bytes(), 8, "it was in the ring");
+        insert(&mut compact, 6, "t", Some("2"));
+        assert_eq!(compact.kept_bytes(), 4);
+        let all: Vec<u64> = compact.range(0, 6).map(|(at, _)| *at).collect();
+        assert_eq!(all, [1, 4, 5]);
+        assert_eq!(compact.range(5, 4).count(), 0);
+        assert_eq!(compact.first_before(2), Some((1, 0)));
+        compact.leave(1);
+        compact.purge();
+        assert_eq!((compact.kept_bytes(), compact.len()), (0, 3));
+    }
+
+    #[test]
+    fn what_several_wait_for_is_kept_until_the_last_has_moved_on() {
+        let mut compact = Compact::new(1);
+        insert(&mut compact, 1, "t", None);
+        compact.wait_at(1);
+        compact.wait_at(1);
+        compact.set_ring_first(2);
+        compact.leave(1);
+        compact.purge();
+        assert_eq!(first(&compact, 0), Some(1));
+        compact.leave(1);
+        compact.purge();
+        assert_eq!(first(&compact, 0), None);
     }
 
     #[test]
