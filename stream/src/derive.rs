@@ -422,7 +422,7 @@ impl Engine {
     /// Rings hold nothing any more: those whose sockets have refused for longest give back the frames that wait for them.
     fn end_longest_blocked(&mut self, goal: u64) {
         let mut blocked: Vec<(u64, u32)> = (self.sessions.iter())
-            .filter(|(_, s)| s.partial.is_some() && s.blocked_ns > 0)
+            .filter(|(_, s)| s.partial.is_some())
             .map(|(i, s)| (s.blocked_ns, i as u32))
             .collect();
         blocked.sort_unstable();

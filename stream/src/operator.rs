@@ -8,6 +8,8 @@
 
 mod batch;
 mod rate;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 

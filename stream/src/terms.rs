@@ -131,6 +131,44 @@ mod tests {
     }
 
     #[test]
+    fn equal_terms_are_kept_once_and_as_long_as_anybody_has_them() {
+        let mut all = TermsInUse::default();
+        let terms = Terms::new(Some(sample(When::Behind)), None);
+        let first = all.intern(terms);
+        let second = all.intern(terms);
+        assert_eq!(first.as_deref(), Some(&terms));
+        assert!(Rc::ptr_eq(
+            first.as_ref().unwrap(),
+            second.as_ref().unwrap()
+        ));
+        assert!(first.as_ref().unwrap().waits_for_behind());
+        all.forget(first.as_ref());
+        assert_eq!(all.0.len(), 1, "the second has them still");
+        drop(first);
+        all.forget(second.as_ref());
+        assert!(all.0.is_empty());
+    }
+
+    #[test]
+    fn a_rate_that_lets_all_pass_is_nothing_to_be_kept() {
+        let mut all = TermsInUse::default();
+        let mode = RateMode::All;
+        let terms = Terms::new(
+            Some(Rate {
+                mode,
+                ..sample(When::Always)
+            }),
+            None,
+        );
+        assert_eq!(all.intern(terms), None);
+        all.forget(None);
+        assert!(terms.acting(Mode::Behind, BOUND).operator().is_none());
+        let always = Terms::new(Some(sample(When::Always)), None);
+        assert!(!always.waits_for_behind());
+        assert!(always.acting(Mode::Live, BOUND).operator().is_some());
+    }
+
+    #[test]
     fn a_batch_is_no_larger_than_the_bound() {
         let batch = Batch {
             ms: Some(50),
