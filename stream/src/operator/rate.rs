@@ -182,16 +182,13 @@ impl Rates {
         }
     }
 
+    /// The first tick that is not past.
     fn set_tick(&mut self, now: Now) {
         let interval_us = (self.interval_ns / 1000).max(1);
         self.tick_us = now
             .wall_us
             .div_ceil(interval_us)
             .saturating_mul(interval_us);
-        self.set_tick_ns(now);
-    }
-
-    fn set_tick_ns(&mut self, now: Now) {
         let left_us = self.tick_us.saturating_sub(now.wall_us);
         self.tick_ns = now.mono_ns.saturating_add(left_us.saturating_mul(1000));
     }
@@ -213,8 +210,8 @@ impl Rates {
             if now.wall_us >= self.tick_us {
                 self.flush(out);
             } else {
-                // The wall clock was set back, or runs slower.
-                self.set_tick_ns(now);
+                // The wall clock was set back, or runs slower: no tick is further than an interval away.
+                self.set_tick(now);
             }
         }
     }

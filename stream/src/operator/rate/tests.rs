@@ -213,15 +213,24 @@ fn sample_lets_all_that_came_pass_at_the_ticks_of_a_grid_over_wall_time() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_puts_off_the_tick() {
-    let mut bench = rate(RateMode::Sample, 100, None);
-    bench.come(0, "a");
-    let back = Now {
-        wall_us: WALL_US + 90_000,
-        ..at_us(99_750)
-    };
-    assert_eq!(bench.wake_at(back), NOTHING);
-    assert_eq!(bench.rates.due_ns(), Some(99_750_000 + 9_750_000));
+fn a_wall_clock_that_is_set_back_puts_off_the_tick_by_no_more_than_an_interval() {
+    const TICK_US: u64 = 99_750;
+    // So much less than the tick; set back by more, there is another grid.
+    for (back_us, due_us) in [
+        (9_750, TICK_US + 9_750),
+        (3_600_030_000, TICK_US + 30_000),
+        (3_600_000_000, TICK_US),
+    ] {
+        let mut bench = rate(RateMode::Sample, 100, None);
+        bench.come(0, "a");
+        let at = |us: u64| Now {
+            wall_us: WALL_US + us - back_us,
+            ..at_us(us)
+        };
+        assert_eq!(bench.wake_at(at(TICK_US)), NOTHING);
+        assert_eq!(bench.rates.due_ns(), Some(due_us * 1000));
+        assert_eq!(bench.wake_at(at(due_us)), [(10, 10)]);
+    }
 }
 
 #[test]
