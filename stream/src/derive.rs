@@ -3,6 +3,9 @@
 //! Owns the way from an entry of the hub to the rings of its views, the deadlines of operators, and what gives when memory is short.
 //! Must not contain: what an operator lets pass, or what its subscribers are owed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::rc::Rc;
 

@@ -96,6 +96,7 @@ impl Engine {
         } else if view.epoch != epoch {
             self.begin_epoch(now, index, before, position);
         } else if position != before {
+            self.flush_view(now, index);
             self.push_mark(now, index, Kind::LostUncounted, (before, position), None);
         }
         self.open_waiting(now, index);
