@@ -238,23 +238,24 @@ fn one_that_conflates_and_was_overtaken_goes_on_among_the_newest_of_each_key() {
     let who = begin(&mut world, &script);
     script.step(&mut world, who, &of(0, 0, 1), 0);
     let other = begin(&mut world, &late);
-    // All at once, before anything is written; the last of those that leave is the newest of its key.
+    // All at once, before anything is written; the last of those that leave is the newest of its key. The last of all comes when
+    // they have left.
     let key = |number: usize| if number == 65 { 2 } else { 1 };
-    let all = (2..=N + 1).map(|number| Pub {
+    let all = (2..=N + 2).map(|number| Pub {
         topic: 0,
         key: key(number),
         size: 1,
     });
     script.step(&mut world, who, &Step::Publish(all.collect()), 1);
     let came_to_it = came(&end(&mut world, &script, who));
-    let expected: Vec<usize> = [1].into_iter().chain(65..=N + 1).collect();
+    let expected: Vec<usize> = [1].into_iter().chain(65..=N + 2).collect();
     assert_eq!(Value::from(came_to_it), json!(expected));
     assert_eq!(world.machine.stats().lost_memory, 0);
     // Another still reads history, and stands in no ring yet.
     late.end(&mut world, other);
     let came_to_other = came(&world.transcript(other));
     assert_eq!(came_to_other[0], json!(1));
-    assert!(came_to_other.contains(&json!(N + 1)));
+    assert!(came_to_other.contains(&json!(N + 2)));
 }
 
 #[test]
@@ -274,4 +275,56 @@ fn one_without_credit_gives_back_what_it_has_read_of_history_and_reads_it_when_c
     assert!(came(&world.transcript(who)).is_empty());
     script.step(&mut world, who, &Step::Credit(1), 4);
     assert_eq!(came(&world.transcript(who)), [json!(1)]);
+}
+
+#[test]
+fn no_more_leaves_than_must() {
+    // All of one size: when the last of them comes, 64 less are seven eighths to the byte.
+    const ALL: usize = 505;
+    let of_one_size = |number: usize| of(0, 0, 20 - (number + 1).to_string().len());
+    let mut sizer = world(1 << 20);
+    let script = client("t.a", json!({}));
+    let who = begin(&mut sizer, &script);
+    script.step(&mut sizer, who, &Step::Refuse, 0);
+    script.step(&mut sizer, who, &of_one_size(0), 1);
+    let size = held(&sizer);
+    let mut world = world(size * (ALL as u64 - 1));
+    let bound = json!({"messages": 1000, "bytes": 1 << 20});
+    let script = client("t.a", json!({ "bound": bound }));
+    let who = begin(&mut world, &script);
+    script.step(&mut world, who, &Step::Refuse, 0);
+    for number in 0..ALL {
+        assert_eq!(held(&world), size * number as u64);
+        script.step(&mut world, who, &of_one_size(number), number);
+    }
+    assert_eq!(held(&world), size * (ALL as u64 - 64));
+    let came = came(&end(&mut world, &script, who));
+    assert_eq!(came[..2], [json!(["memory", 1, 64]), json!(65)]);
+}
+
+#[test]
+fn frames_that_wait_may_use_all_the_memory_there_is() {
+    let size = sizes(10, 1000)[9];
+    let mut world = world(size * 8);
+    let script = client("t.a", json!({"from": {"recent": 1}, "credit": 0}));
+    let early = world.open();
+    for number in 0..9 {
+        script.step(&mut world, early, &of(3, 0, 1), number);
+    }
+    let wait_for_rest = |world: &mut World<Subject>| {
+        // Each reads another message, so that they share no frame.
+        script.step(world, early, &of(0, 0, 1000), 0);
+        let who = begin(world, &script);
+        script.step(world, who, &Step::WaitUs(1000), 0);
+        script.step(world, who, &Step::Take(1), 1);
+        script.step(world, who, &Step::Credit(1), 2);
+    };
+    for _ in 0..8 {
+        wait_for_rest(&mut world);
+    }
+    assert_eq!(held(&world), 0, "rings give before anybody is ended");
+    assert_eq!(world.machine.stats().closed_slow, 0);
+    // One more is too much: an eighth is free again when two are gone.
+    wait_for_rest(&mut world);
+    assert_eq!(world.machine.stats().closed_slow, 2);
 }
