@@ -1,0 +1,151 @@
+//! Those that are behind or quiet: what is kept for them, lost, and told.
+use pubsub_stream::SessionId;
+use pubsub_stream::hub::HubEvent;
+use serde_json::Value;
+
+use crate::bench::{Bench, SECOND};
+
+#[test]
+fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
+    for holds in [
+        r#""batch":{"ms":60000}"#,
+        r#""rate":{"mode":"debounce","ms":60000,"max_wait_ms":60000}"#,
+        r#""rate":{"mode":"sample","ms":60000},"batch":{"messages":5}"#,
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        bench.publish("other");
+        bench.subscribe(id, &format!(r#""topic":"t",{holds}"#));
+        bench.publish("t");
+        for _ in 0..9 {
+            bench.publish("other");
+        }
+        bench.wait(13 * SECOND);
+        let told = bench.take(id);
+        let positions = told.iter().filter(|f| f["op"] == "position");
+        let offsets: Vec<_> = positions.map(|f| f["offset"].as_i64().unwrap()).collect();
+        assert!(
+            offsets.iter().all(|o| *o <= 1),
+            "{holds}: 2 is still to come: {told:?}"
+        );
+        bench.say(
+            id,
+            r#"{"op":"reconfigure","topic":"t","rate":null,"batch":null}"#,
+        );
+        let told = bench.take(id);
+        assert!(
+            told.iter()
+                .any(|f| f["offset"] == 2 || f["items"][0]["offset"] == 2),
+            "{told:?}"
+        );
+        for _ in 0..2 {
+            bench.publish("other");
+            bench.wait(13 * SECOND);
+        }
+        let told = bench.take(id);
+        let position = told.iter().rfind(|f| f["op"] == "position");
+        assert_eq!(
+            position.map(|f| &f["offset"]),
+            Some(&13.into()),
+            "{holds}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn the_slowest_are_those_furthest_behind_and_no_more_than_asked_for() {
+    let mut bench = Bench::new();
+    let ids: Vec<SessionId> = (0..4).map(|_| bench.open()).collect();
+    for (id, bound) in ids.iter().zip([100, 3, 100, 100]) {
+        bench.subscribe(
+            *id,
+            &format!(r#""topic":"t","overflow":"drop_oldest","bound":{{"messages":{bound}}}"#),
+        );
+    }
+    // The first refuses for longest, the second too, but no more than three wait for it; the last keeps up.
+    bench.publish("t");
+    bench.refuse_all(&ids[..2]);
+    for _ in 0..5 {
+        bench.publish("t");
+        bench.take(ids[3]);
+    }
+    bench.publish("t");
+    bench.refuse(ids[2]);
+    bench.publish("t");
+    bench.take(ids[3]);
+    let slowest = |bench: &mut Bench, n: usize| -> Vec<u64> {
+        let slow = bench.engine.slowest(bench.now, n);
+        slow.iter().map(|s| s.messages).collect()
+    };
+    assert_eq!(slowest(&mut bench, 10), [8, 3, 2]);
+    assert_eq!(slowest(&mut bench, 2), [8, 3]);
+    assert_eq!(slowest(&mut bench, 0), [0_u64; 0]);
+    // Looking has cost nobody more than its bound.
+    assert_eq!(bench.engine.stats().lost_drop_oldest, 5);
+}
+
+#[test]
+fn a_ring_keeps_no_more_than_the_largest_bound_of_those_who_are_there() {
+    let mut bench = Bench::new();
+    let bound = |n: u32| {
+        format!(r#""topic":"t","overflow":"drop_oldest","bound":{{"messages":{n},"bytes":100000}}"#)
+    };
+    let (large, small) = (bench.open(), bench.open());
+    bench.subscribe(large, &bound(400));
+    bench.subscribe(small, &bound(4));
+    bench.publish("t");
+    bench.refuse_all(&[large, small]);
+    for _ in 0..100 {
+        bench.publish("t");
+    }
+    let all = bench.engine.stats().ring_bytes;
+    assert!(all > 100 * 50, "the large one has not lost anything: {all}");
+    bench.engine.handle_disconnect(bench.now, large);
+    bench.publish("t");
+    let few = bench.engine.stats().ring_bytes;
+    assert!((100..6 * 80).contains(&few), "four are kept: {few}");
+}
+
+#[test]
+fn what_the_ring_let_go_of_behind_the_end_of_an_epoch_is_lost_by_the_policy_that_is() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(
+        id,
+        r#""topic":"t","overflow":"conflate","bound":{"messages":2}"#,
+    );
+    bench.publish("t");
+    bench.refuse(id);
+    bench.engine.handle_hub_down(bench.now);
+    let hello = HubEvent::Hello {
+        epoch: "f",
+        position: 0,
+    };
+    bench.engine.handle_hub(bench.now, hello);
+    bench.offset = 0;
+    bench.serve_hub();
+    bench.publish("t");
+    // What waits goes out by `conflate`, and what comes behind it is bounded to two.
+    bench.say(
+        id,
+        r#"{"op":"reconfigure","topic":"t","overflow":"drop_oldest"}"#,
+    );
+    for _ in 0..5 {
+        bench.publish("t");
+    }
+    bench.engine.handle_writable(bench.now, id);
+    let told = bench.take(id);
+    let told: Vec<Value> = (told.iter())
+        .filter(|f| f["op"] == "msg" || f["op"] == "gap")
+        .map(|f| {
+            f["reason"]
+                .as_str()
+                .map_or(f["offset"].clone(), Value::from)
+        })
+        .collect();
+    assert_eq!(
+        Value::from(told),
+        serde_json::json!(["epoch", "drop_oldest", 5, 6])
+    );
+    assert_eq!(bench.engine.stats().lost_drop_oldest, 3);
+}

@@ -1,0 +1,9 @@
+//! What a session meets that no law predicts: heartbeats, closes, the control lane, rates, turns, and what the hub says in which order.
+//! Time is an argument.
+#![allow(unreachable_pub, reason = "a test's own modules")]
+mod bench;
+mod closes;
+mod commands;
+mod lags;
+mod reads;
+mod turns;
