@@ -10,6 +10,7 @@ use pubsub_wire::{Command, CommandError, ErrorCode, Id, close, encode};
 
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
+use crate::history::Step;
 use crate::hub::Start;
 use crate::ring::Hold;
 use crate::session::Control;
@@ -228,7 +229,7 @@ impl Engine {
             self.unpark(index);
         }
         if self.subscriptions[index as usize].credit > 0 {
-            self.wake_reader(index);
+            self.wake_reader(index, Step::Starved);
         }
         self.next_step(now, index);
         if self.subscription_index(key).is_none() {

@@ -198,17 +198,10 @@ impl Engine {
             let Some(member) = self.subscription_index(key) else {
                 continue;
             };
-            let subscription = &self.subscriptions[member as usize];
-            match subscription.stage {
+            match self.subscriptions[member as usize].stage {
                 Stage::Opening => self.open(now, member),
-                Stage::History
-                    if subscription
-                        .history()
-                        .is_some_and(|h| h.step == Step::Queued) =>
-                {
-                    self.reads.queue(key);
-                }
-                Stage::History | Stage::Ring => {}
+                Stage::History => self.reads.queue(key),
+                Stage::Ring => {}
             }
         }
     }

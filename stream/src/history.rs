@@ -65,8 +65,10 @@ impl Drop for Slice {
 pub(crate) enum Step {
     /// It has a slice, or waits for nothing.
     Reading,
-    /// It will ask when its socket takes bytes again, or credit comes: what nobody takes need not be held.
+    /// It will ask when its socket takes bytes again: what nobody takes need not be held.
     Resting,
+    /// It will ask when credit comes: what it was given before that, it would give back.
+    Starved,
     /// It stands in the queue of those who want to ask.
     Queued,
     /// It has asked.

@@ -238,17 +238,16 @@ impl Engine {
                 epoch,
                 offset: head.start,
             };
-            let count = gap.count.unwrap_or(0);
-            subscription.announce_gap(gap);
-            subscription.last = subscription.last.max(head.start);
-            if count > 0 {
+            if let Some(count) = gap.count {
                 subscription.lost.get_or_insert_default().retention += count;
                 self.stats.lost_retention += count;
+                if let Some(history) = subscription.history_mut() {
+                    history.published += count;
+                }
             }
+            subscription.announce_gap(gap);
+            subscription.last = subscription.last.max(head.start);
             self.stats.gaps_epoch += u64::from(reason == GapReason::Epoch);
-            if let Some(history) = subscription.history_mut() {
-                history.published += count;
-            }
         }
         let is_empty = slice.entries.is_empty();
         if let Some(history) = subscription.history_mut() {
@@ -272,11 +271,16 @@ impl Engine {
         }
         let session = subscription.session;
         let key = self.key(index);
+        let blocked = self.sessions[session as usize].blocked;
+        if !blocked {
+            // A write is tried before it gives anything back.
+            self.unpark(index);
+        }
         self.next_step(now, index);
         if self.subscription_index(key).is_none() {
             return;
         }
-        if self.sessions[session as usize].blocked && self.subscriptions[index as usize].is_ready {
+        if blocked && self.subscriptions[index as usize].is_ready {
             self.park(now, index);
         }
         if self.subscription_index(key).is_some() {

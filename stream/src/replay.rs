@@ -31,8 +31,7 @@ impl Engine {
             return;
         };
         history.put_back(last);
-        // It would be given back again before there is credit.
-        history.step = Step::Resting;
+        history.step = Step::Starved;
         let cohort = self.views.cohort_mut(subscription.cohort);
         lift(subscription, cohort);
         if subscription.credit > 0 {
@@ -62,14 +61,14 @@ impl Engine {
         while next != NONE {
             let index = next;
             next = self.subscriptions[index as usize].next;
-            self.wake_reader(index);
+            self.wake_reader(index, Step::Resting);
         }
     }
 
-    /// What it waits for of history, if it does, is asked for as soon as its socket takes bytes.
-    pub(crate) fn wake_reader(&mut self, index: u32) {
+    /// What it waits for of history, if it waits in that way, is asked for as soon as its socket takes bytes.
+    pub(crate) fn wake_reader(&mut self, index: u32, waits: Step) {
         let history = self.subscriptions[index as usize].history();
-        if history.is_some_and(|h| h.step == Step::Resting) {
+        if history.is_some_and(|h| h.step == waits) {
             self.want_slice(index);
         }
     }

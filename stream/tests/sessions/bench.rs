@@ -1,5 +1,5 @@
 //! A real engine with a scripted hub and sockets: what the hub says, what the kernel takes and what time it is, a test decides.
-use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest};
+use pubsub_stream::hub::{EntryRef, HubEvent, HubRequest, SliceHead, Start};
 use pubsub_stream::{Config, Engine, Now, Peer, SessionId};
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub struct Bench {
     pub engine: Engine,
     pub now: Now,
     pub offset: i64,
+    /// Of every publication.
+    pub data: &'static [u8],
 }
 
 impl Bench {
@@ -48,14 +50,17 @@ impl Bench {
             engine,
             now,
             offset: 0,
+            data: b"1",
         }
     }
 
     /// A session that has taken its welcome.
     pub fn open(&mut self) -> SessionId {
-        let id = self
-            .engine
-            .handle_open(self.now, Peer { may_publish: true });
+        self.open_as(Peer { may_publish: true })
+    }
+
+    pub fn open_as(&mut self, peer: Peer) -> SessionId {
+        let id = self.engine.handle_open(self.now, peer);
         assert_eq!(self.take(id)[0]["op"], "welcome");
         id
     }
@@ -89,17 +94,53 @@ impl Bench {
         rest
     }
 
+    /// What is asked of the log, beside what else there is to ask.
+    pub fn reads(&mut self) -> Vec<(u32, Start)> {
+        let read = |r| match r {
+            HubRequest::Read { request, start, .. } => Some((request, start)),
+            _ => None,
+        };
+        let mut all = Vec::new();
+        loop {
+            let some = self.serve_hub();
+            if some.is_empty() {
+                return all;
+            }
+            all.extend(some.into_iter().filter_map(read));
+        }
+    }
+
+    /// The link to the hub is lost and there is one again.
+    pub fn restart_hub(&mut self, epoch: &str) {
+        self.engine.handle_hub_down(self.now);
+        let position = self.offset;
+        self.engine
+            .handle_hub(self.now, HubEvent::Hello { epoch, position });
+    }
+
     pub fn publish(&mut self, topic: &str) {
         self.offset += 1;
-        let entry = EntryRef {
-            offset: self.offset,
+        let entry = self.entry(topic, self.offset);
+        self.engine.handle_hub(self.now, HubEvent::Entry(entry));
+    }
+
+    fn entry<'a>(&self, topic: &'a str, offset: i64) -> EntryRef<'a> {
+        EntryRef {
+            offset,
             ts_us: 1,
             mono_ns: self.now.mono_ns,
             topic,
             key: None,
-            data: b"1",
-        };
-        self.engine.handle_hub(self.now, HubEvent::Entry(entry));
+            data: self.data,
+        }
+    }
+
+    /// A piece of the log: entries of `topic` with these offsets.
+    pub fn slice(&mut self, head: SliceHead, topic: &str, offsets: &[i64]) {
+        let past: Vec<EntryRef<'_>> = offsets.iter().map(|o| self.entry(topic, *o)).collect();
+        let entries = &mut past.into_iter();
+        self.engine
+            .handle_hub(self.now, HubEvent::Slice { head, entries });
     }
 
     pub fn wait(&mut self, ns: u64) {
@@ -171,4 +212,21 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Value> {
         bytes = &bytes[header + length..];
     }
     all
+}
+
+/// Of the messages among these, in the order in which they came.
+pub fn offsets(all: &[Value]) -> Vec<i64> {
+    let messages = all.iter().filter(|f| f["op"] == "msg");
+    messages.filter_map(|m| m["offset"].as_i64()).collect()
+}
+
+/// A piece that begins at `start` and was read up to `end`, where the log goes on.
+pub fn piece(request: u32, start: i64, end: i64) -> SliceHead {
+    SliceHead {
+        request,
+        start,
+        gap: None,
+        end,
+        joined: false,
+    }
 }

@@ -1,8 +1,9 @@
 //! What clients ask for: their rates, refusals, publications, and the ends of subscriptions.
+use pubsub_stream::Peer;
 use pubsub_stream::hub::HubRequest;
 use serde_json::Value;
 
-use crate::bench::{Bench, SECOND};
+use crate::bench::{Bench, SECOND, offsets};
 
 #[test]
 fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
@@ -114,21 +115,69 @@ fn an_unsubscribe_before_the_hub_has_answered_is_carried_out_after_it() {
 }
 
 #[test]
-fn a_client_that_was_too_fast_begins_anew_after_ten_seconds_and_not_before() {
+fn a_client_that_was_too_fast_begins_anew_after_more_than_ten_seconds() {
     // One burst is allowed, and so many that were refused.
     let (burst, strikes) = (20, 40);
-    for (pause_s, closed) in [(11, false), (9, true)] {
+    for (pause_ns, closed) in [(10 * SECOND + 1, false), (10 * SECOND, true)] {
         let mut bench = Bench::new();
         let id = bench.open();
         for _ in 0..burst + strikes {
             bench.say(id, r#"{"op":"ping"}"#);
         }
         assert!(bench.take(id).iter().all(|f| f["close"].is_null()));
-        bench.wait(pause_s * SECOND);
+        bench.wait(pause_ns);
         for _ in 0..=burst {
             bench.say(id, r#"{"op":"ping"}"#);
         }
         let close = bench.take(id).iter().any(|f| f["close"] == 1008);
-        assert_eq!(close, closed, "after {pause_s} s");
+        assert_eq!(close, closed, "after {pause_ns} ns");
     }
+}
+
+#[test]
+fn what_is_said_is_counted_and_so_is_what_is_refused() {
+    let mut bench = Bench::new();
+    let (id, guest) = (bench.open(), bench.open_as(Peer { may_publish: false }));
+    let call = r#"{"op":"call","id":1,"method":"m","params":{}}"#;
+    let publish = r#"{"op":"publish","id":2,"topic":"t","data":1}"#;
+    for (who, said, code) in [
+        (id, call, "unknown_method"),
+        (guest, call, "forbidden"),
+        (guest, call, "forbidden"),
+        (guest, publish, "forbidden"),
+        (guest, r#"{"op":"ping""#, "bad_json"),
+        (guest, r#"{"op":"ledger","topic":"t"}"#, "not_subscribed"),
+    ] {
+        bench.say(who, said);
+        assert_eq!(bench.take(who)[0]["code"], code, "{said}");
+    }
+    bench.say(guest, r#"{"op":"ping"}"#);
+    let stats = bench.engine.stats();
+    assert_eq!(stats.commands, 7);
+    assert_eq!((stats.rejected_forbidden, stats.rejected_bad), (3, 3));
+    let others = (
+        stats.rejected_limit,
+        stats.rejected_rate,
+        stats.rejected_unavailable,
+    );
+    assert_eq!(others, (0, 0, 0));
+}
+
+#[test]
+fn what_comes_after_credit_was_given_waits_for_a_write_and_not_for_the_bound() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(
+        id,
+        r#""topic":"t","credit":0,"overflow":"drop_oldest","bound":{"messages":2}"#,
+    );
+    for _ in 0..2 {
+        bench.publish("t");
+    }
+    assert!(offsets(&bench.take(id)).is_empty());
+    bench.say(id, r#"{"op":"credit","topic":"t","n":9}"#);
+    for _ in 0..3 {
+        bench.publish("t");
+    }
+    assert_eq!(offsets(&bench.take(id)), [1, 2, 3, 4, 5]);
 }

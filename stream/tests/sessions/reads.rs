@@ -1,7 +1,25 @@
 //! Where subscriptions begin, and what is asked of the log.
-use pubsub_stream::hub::{HubEvent, HubRequest, SliceHead};
+use pubsub_stream::SessionId;
+use pubsub_stream::hub::{HubEvent, LostHistory, Refusal, SliceGap, SliceHead, Start};
+use serde_json::{Value, json};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, frames, offsets, piece};
+
+/// Subscribes to `t` from there: what is asked of the log for it.
+fn ask(bench: &mut Bench, id: SessionId, rest: &str) -> (u32, Start) {
+    let command = format!(r#"{{"op":"subscribe","topic":"t",{rest}}}"#);
+    bench.engine.handle_text(bench.now, id, &command);
+    let reads = bench.reads();
+    assert_eq!(reads.len(), 1, "{reads:?}");
+    reads[0].clone()
+}
+
+fn after(offset: i64) -> Start {
+    Start::Continue {
+        offset,
+        compacted: false,
+    }
+}
 
 #[test]
 fn reconfigured_says_where_the_subscription_began() {
@@ -10,21 +28,12 @@ fn reconfigured_says_where_the_subscription_began() {
         let id = bench.open();
         let subscribe = format!(r#"{{"op":"subscribe","topic":"t","from":"{from}"}}"#);
         bench.engine.handle_text(bench.now, id, &subscribe);
-        bench.serve_hub();
-        for request in bench.serve_hub() {
-            let HubRequest::Read { request, .. } = request else {
-                continue;
-            };
+        for (request, _) in bench.reads() {
             let head = SliceHead {
-                request,
-                start: 0,
-                gap: None,
-                end: 0,
                 joined: true,
+                ..piece(request, 0, 0)
             };
-            let entries = &mut std::iter::empty();
-            let slice = HubEvent::Slice { head, entries };
-            bench.engine.handle_hub(bench.now, slice);
+            bench.slice(head, "t", &[]);
         }
         let change = r#"{"op":"reconfigure","id":1,"topic":"t","overflow":"conflate"}"#;
         bench.say(id, change);
@@ -43,26 +52,315 @@ fn no_more_reads_are_under_way_than_allowed_and_the_next_follows_each_answer() {
         let id = bench.open();
         let command = format!(r#"{{"op":"subscribe","topic":"{topic}","from":"earliest"}}"#);
         bench.engine.handle_text(bench.now, id, &command);
-        asked.extend(bench.serve_hub());
-        asked.extend(bench.serve_hub());
+        asked.extend(bench.reads());
     }
-    let reads = |all: &[HubRequest]| {
-        let reads = all.iter().filter_map(|r| match r {
-            HubRequest::Read { request, .. } => Some(*request),
-            _ => None,
-        });
-        reads.collect::<Vec<u32>>()
-    };
-    let first = reads(&asked);
-    assert_eq!(first.len(), 2, "{asked:?}");
-    let why = pubsub_stream::hub::Refusal {
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let why = Refusal {
         code: pubsub_wire::ErrorCode::Unavailable,
         message: "no",
         retry_after_ms: None,
     };
-    let request = first[0];
+    let request = asked[0].0;
     bench
         .engine
         .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
-    assert_eq!(reads(&bench.serve_hub()).len(), 1);
+    assert_eq!(bench.reads().len(), 1);
+}
+
+#[test]
+fn a_reader_within_a_slice_asks_for_nothing_when_the_hub_is_back() {
+    let mut bench = Bench::new();
+    bench.offset = 9;
+    let id = bench.open();
+    let (request, start) = ask(&mut bench, id, r#""from":"earliest""#);
+    assert_eq!(start, Start::Earliest);
+    bench.slice(piece(request, 0, 6), "t", &[2, 6]);
+    bench.refuse(id);
+    bench.restart_hub("e");
+    assert_eq!(bench.reads(), []);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(offsets(&bench.take(id)), [2, 6]);
+    let reads = bench.reads();
+    assert_eq!(reads.len(), 1, "{reads:?}");
+    assert_eq!(reads[0].1, after(6));
+}
+
+#[test]
+fn subscribed_tells_the_position_after_which_messages_follow() {
+    for (from, told) in [
+        (r#""earliest""#, 3),
+        (r#"{"recent":2}"#, 3),
+        (r#"{"epoch":"e","offset":3,"else":"last"}"#, 3),
+        // Before the first of the snapshot.
+        (r#""last""#, 5),
+    ] {
+        let mut bench = Bench::new();
+        bench.offset = 9;
+        let id = bench.open();
+        let (request, _) = ask(&mut bench, id, &format!(r#""from":{from}"#));
+        // The offsets between are those of other topics.
+        bench.slice(piece(request, 3, 7), "t", &[6, 7]);
+        let all = bench.take(id);
+        assert_eq!(
+            (&all[0]["op"], &all[0]["offset"]),
+            (&json!("subscribed"), &json!(told)),
+            "{from}"
+        );
+        assert_eq!(offsets(&all), [6, 7], "{from}");
+        let next = Start::Continue {
+            offset: 7,
+            compacted: from == r#""last""#,
+        };
+        let reads = bench.reads();
+        assert_eq!(reads.iter().map(|r| &r.1).collect::<Vec<_>>(), [&next]);
+    }
+}
+
+/// What a client is told of a gap.
+fn gap(all: &[Value]) -> Value {
+    let told = all.iter().find(|f| f["op"] == "gap").unwrap();
+    let fields = ["reason", "from", "to", "count", "epoch", "offset"];
+    fields.iter().map(|f| told[*f].clone()).collect()
+}
+
+/// The fields of a ledger, taken now.
+fn ledger(bench: &mut Bench, id: SessionId, fields: &[&str]) -> Value {
+    bench.say(id, r#"{"op":"ledger","id":1,"topic":"t"}"#);
+    let all = bench.take(id);
+    let told = all.iter().find(|f| f["op"] == "ledger").unwrap();
+    fields.iter().map(|f| told["ledger"][*f].clone()).collect()
+}
+
+#[test]
+fn who_begins_where_the_log_no_longer_is_is_told_what_is_gone_and_has_it_in_the_ledger() {
+    for (otherwise, begins) in [("earliest", 3), ("last", 5)] {
+        let mut bench = Bench::new();
+        bench.offset = 9;
+        let id = bench.open();
+        let from = format!(r#""from":{{"epoch":"e","offset":1,"else":"{otherwise}"}}"#);
+        let (request, _) = ask(&mut bench, id, &from);
+        let lost = SliceGap {
+            reason: LostHistory::Retention,
+            from: Some(2),
+            to: Some(3),
+            count: Some(2),
+        };
+        let head = SliceHead {
+            gap: Some(lost),
+            joined: true,
+            ..piece(request, 3, 9)
+        };
+        bench.slice(head, "t", &[6, 7, 9]);
+        let all = bench.take(id);
+        assert_eq!(gap(&all), json!(["retention", 2, 3, 2, "e", begins]));
+        assert_eq!(all[0]["offset"], begins, "{otherwise}");
+        let ledger = ledger(&mut bench, id, &["published", "delivered", "retention"]);
+        assert_eq!(ledger, json!([5, 3, 2]));
+        let stats = bench.engine.stats();
+        assert_eq!((stats.lost_retention, stats.gaps_epoch), (2, 0));
+    }
+}
+
+#[test]
+fn of_what_is_gone_and_cannot_be_counted_no_range_is_told() {
+    for (reason, name, epochs) in [
+        (LostHistory::Epoch, "epoch", 1),
+        (LostHistory::Retention, "retention", 0),
+        (LostHistory::Memory, "memory", 0),
+    ] {
+        let mut bench = Bench::new();
+        bench.offset = 9;
+        let id = bench.open();
+        let from = r#""from":{"epoch":"d","offset":1,"else":"earliest"}"#;
+        let (request, _) = ask(&mut bench, id, from);
+        let lost = SliceGap {
+            reason,
+            from: Some(2),
+            to: Some(3),
+            count: None,
+        };
+        let head = SliceHead {
+            gap: Some(lost),
+            joined: true,
+            ..piece(request, 3, 9)
+        };
+        bench.slice(head, "t", &[6]);
+        let told = gap(&bench.take(id));
+        assert_eq!(told, json!([name, null, null, null, "e", 3]));
+        let ledger = ledger(&mut bench, id, &["published", "delivered"]);
+        assert_eq!(ledger, json!([1, 1]));
+        assert_eq!(bench.engine.stats().gaps_epoch, epochs);
+    }
+}
+
+#[test]
+fn replay_is_told_once_unless_there_is_nothing_to_replay() {
+    for (first, joined, told) in [
+        (&[][..], true, 0),
+        (&[4], true, 2),
+        (&[], false, 2),
+        (&[4], false, 2),
+    ] {
+        let mut bench = Bench::new();
+        bench.offset = 9;
+        let id = bench.open();
+        let (mut request, _) = ask(&mut bench, id, r#""from":"earliest""#);
+        let end = if joined { 9 } else { 5 };
+        let head = SliceHead {
+            joined,
+            ..piece(request, 0, end)
+        };
+        bench.slice(head, "t", first);
+        let mut all = bench.take(id);
+        if !joined {
+            (request, _) = bench.reads()[0];
+            let head = SliceHead {
+                joined: true,
+                ..piece(request, 5, 9)
+            };
+            bench.slice(head, "t", &[7]);
+            all.extend(bench.take(id));
+        }
+        let modes = all.iter().filter(|f| f["op"] == "mode");
+        let modes: Vec<&Value> = modes.map(|f| &f["mode"]).collect();
+        assert_eq!(modes, [&json!("replay"), &json!("live")][..told]);
+    }
+}
+
+/// Fourteen of them are more than half of what all slices may hold.
+const LARGE: &[u8] = &{
+    let mut string = [b'x'; 10_000];
+    string[0] = b'"';
+    string[9_999] = b'"';
+    string
+};
+const TWENTY: [i64; 20] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+];
+
+/// A reader from the earliest on that was handed so many large entries.
+fn reader(bench: &mut Bench, rest: &str, entries: usize) -> SessionId {
+    bench.data = LARGE;
+    bench.offset = 100;
+    let id = bench.open();
+    let (request, _) = ask(bench, id, &format!(r#""from":"earliest"{rest}"#));
+    let end = TWENTY[entries - 1];
+    bench.slice(piece(request, 0, end), "t", &TWENTY[..entries]);
+    id
+}
+
+#[test]
+fn who_takes_is_handed_its_slice_however_short_memory_is() {
+    let mut bench = Bench::new();
+    let id = reader(&mut bench, "", 20);
+    assert_eq!(bench.reads(), []);
+    assert_eq!(offsets(&bench.take(id)), TWENTY);
+    assert_eq!(bench.reads()[0].1, after(20));
+}
+
+#[test]
+fn who_takes_nothing_gives_its_slice_back_where_memory_is_short_and_asks_again_once_it_takes() {
+    for (entries, rests) in [(20, true), (10, false)] {
+        let mut bench = Bench::new();
+        let id = reader(&mut bench, "", entries);
+        // All but a part of the third goes out.
+        let visited = bench.engine.poll_visit(bench.now).unwrap();
+        let mut bytes = bench.write(visited, 25_000);
+        assert_eq!(bench.reads(), []);
+        bench.engine.handle_writable(bench.now, id);
+        if rests {
+            let reads = bench.reads();
+            let (request, start) = reads[0].clone();
+            assert_eq!(start, after(3));
+            bench.slice(piece(request, 3, 20), "t", &TWENTY[3..]);
+        }
+        assert_eq!(bench.reads(), []);
+        while let Some(visited) = bench.engine.poll_visit(bench.now) {
+            bytes.extend(bench.write(visited, usize::MAX));
+        }
+        assert_eq!(offsets(&frames(&bytes)), TWENTY[..entries]);
+        let count = entries;
+        let ledger = ledger(&mut bench, id, &["published", "delivered"]);
+        assert_eq!(ledger, json!([count, count]));
+    }
+}
+
+#[test]
+fn who_has_no_credit_left_gives_its_slice_back_and_asks_for_no_other_before_it_has() {
+    let mut bench = Bench::new();
+    let id = reader(&mut bench, r#","credit":2"#, 20);
+    assert_eq!(offsets(&bench.take(id)), [1, 2]);
+    assert_eq!(bench.reads(), []);
+    let change = r#"{"op":"reconfigure","id":1,"topic":"t","bound":{"messages":7}}"#;
+    bench.engine.handle_text(bench.now, id, change);
+    bench.refuse(id);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(bench.reads(), []);
+    let credit = r#"{"op":"credit","topic":"t","n":3}"#;
+    bench.engine.handle_text(bench.now, id, credit);
+    let reads = bench.reads();
+    assert_eq!(reads[0].1, after(2));
+    bench.slice(piece(reads[0].0, 2, 20), "t", &TWENTY[2..]);
+    assert_eq!(offsets(&bench.take(id)), [3, 4, 5]);
+}
+
+#[test]
+fn nothing_more_is_asked_while_slices_are_over_their_budget() {
+    let mut bench = Bench::new();
+    let all: Vec<i64> = (1..=30).collect();
+    let (one, other) = (bench.open(), bench.open());
+    bench.data = LARGE;
+    bench.offset = 100;
+    let (request, _) = ask(&mut bench, one, r#""from":"earliest""#);
+    bench.slice(piece(request, 0, 30), "t", &all);
+    let late = r#"{"op":"subscribe","topic":"t","from":"last"}"#;
+    bench.engine.handle_text(bench.now, other, late);
+    assert_eq!(bench.reads(), []);
+    assert_eq!(offsets(&bench.take(one)), all);
+    let starts: Vec<Start> = bench.reads().into_iter().map(|r| r.1).collect();
+    assert_eq!(starts, [Start::Last, after(30)]);
+}
+
+#[test]
+fn those_who_want_the_same_share_one_question() {
+    let mut bench = Bench::new();
+    bench.offset = 9;
+    let ids: Vec<SessionId> = (0..3).map(|_| bench.open()).collect();
+    for (id, from) in ids.iter().zip(["earliest", "earliest", "last"]) {
+        let command = format!(r#"{{"op":"subscribe","topic":"t","from":"{from}"}}"#);
+        bench.engine.handle_text(bench.now, *id, &command);
+    }
+    let reads = bench.reads();
+    let starts: Vec<&Start> = reads.iter().map(|r| &r.1).collect();
+    assert_eq!(starts, [&Start::Earliest, &Start::Last]);
+    bench.slice(piece(reads[0].0, 0, 5), "t", &[5]);
+    let mut told = Vec::new();
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        let written = bench.write(visited, usize::MAX);
+        told.push((visited, offsets(&frames(&written))));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(ids[0], vec![5]), (ids[1], vec![5])]);
+}
+
+#[test]
+fn who_is_refused_its_beginning_is_told_why_and_may_try_again() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let (request, _) = ask(&mut bench, id, r#""id":7,"from":"earliest""#);
+    let why = Refusal {
+        code: pubsub_wire::ErrorCode::Unavailable,
+        message: "later",
+        retry_after_ms: Some(40),
+    };
+    bench
+        .engine
+        .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
+    let all = bench.take(id);
+    let fields = ["op", "id", "code", "message", "retry_after_ms"];
+    let told: Value = fields.iter().map(|f| all[0][*f].clone()).collect();
+    assert_eq!(told, json!(["error", 7, "unavailable", "later", 40]));
+    let stats = bench.engine.stats();
+    assert_eq!((stats.subscriptions, stats.views), (0, 0));
+    bench.subscribe(id, r#""topic":"t""#);
 }
