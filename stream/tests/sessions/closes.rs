@@ -1,7 +1,8 @@
 //! How sessions end: heartbeats, stalls, full control lanes, and all at once.
-use pubsub_stream::{CloseHow, GoawayReason, SessionId};
+use pubsub_stream::{CloseHow, GoawayReason, Peer, SessionId};
+use serde_json::{Value, json};
 
-use crate::bench::{Bench, SECOND, frames};
+use crate::bench::{Bench, SECOND, frames, offsets};
 
 #[test]
 fn silence_is_pinged_and_two_more_silent_heartbeats_end_the_session() {
@@ -10,11 +11,11 @@ fn silence_is_pinged_and_two_more_silent_heartbeats_end_the_session() {
     bench.wait(24 * SECOND);
     assert!(bench.take(id).is_empty());
     bench.wait(SECOND);
-    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+    assert_eq!(bench.take(id), [json!({"opcode": 9})]);
     bench.wait(49 * SECOND);
     assert!(bench.take(id).is_empty());
     bench.wait(SECOND);
-    assert_eq!(bench.take(id), [serde_json::json!({"close": 4002})]);
+    assert_eq!(bench.take(id), [json!({"close": 4002})]);
     let closed = bench.engine.poll_closed().unwrap();
     assert_eq!(
         (closed.session, closed.how, closed.code),
@@ -34,7 +35,7 @@ fn a_session_that_is_heard_of_lives_and_is_pinged_anew_after_the_next_silence() 
     bench.wait(24 * SECOND);
     assert!(bench.take(id).is_empty());
     bench.wait(SECOND);
-    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+    assert_eq!(bench.take(id), [json!({"opcode": 9})]);
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn the_time_does_not_run_while_a_ping_has_not_reached_the_kernel() {
     bench.wait(90 * SECOND);
     assert_eq!(bench.engine.poll_closed(), None);
     bench.engine.handle_writable(bench.now, id);
-    assert_eq!(bench.take(id), [serde_json::json!({"opcode": 9})]);
+    assert_eq!(bench.take(id), [json!({"opcode": 9})]);
     bench.wait(49 * SECOND);
     assert!(bench.take(id).is_empty());
 }
@@ -149,4 +150,135 @@ fn disconnect_acts_at_the_message_that_passes_the_bound() {
     }
     let closed = bench.engine.poll_closed().unwrap();
     assert_eq!((closed.how, closed.code), (CloseHow::Hard, 4001));
+}
+
+#[test]
+fn a_session_is_told_who_it_is_and_all_are_counted() {
+    let mut bench = Bench::new();
+    let mut opened = Vec::new();
+    for number in 1..=3 {
+        let id = bench
+            .engine
+            .handle_open(bench.now, Peer { may_publish: false });
+        let welcome = &bench.take(id)[0];
+        let fields = ["op", "session", "node", "worker", "heartbeat_ms"];
+        let told: Value = fields.iter().map(|f| welcome[*f].clone()).collect();
+        let name = format!("s-{number}");
+        assert_eq!(told, json!(["welcome", name, "node", 3, 25_000]));
+        opened.push(id);
+    }
+    bench.engine.handle_disconnect(bench.now, opened[1]);
+    let stats = bench.engine.stats();
+    assert_eq!((stats.sessions, stats.sessions_total), (2, 3));
+    // Its place is taken by another of which nothing is known yet.
+    let next = bench.open();
+    assert_eq!(next.index(), opened[1].index());
+    assert_ne!(next, opened[1]);
+    assert_ne!(next.to_string(), opened[1].to_string());
+    bench.engine.handle_disconnect(bench.now, opened[1]);
+    assert_eq!(bench.engine.stats().sessions, 3);
+}
+
+#[test]
+fn a_close_of_the_peer_is_answered_by_its_code() {
+    for (said, answered) in [(Some(4321), 4321), (None, 1000)] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        bench.engine.handle_peer_close(bench.now, id, said);
+        assert_eq!(bench.take(id), [json!({"close": answered})]);
+        let closed = bench.engine.poll_closed().unwrap();
+        assert_eq!(
+            (closed.session, closed.how, closed.code),
+            (id, CloseHow::Flushed, answered)
+        );
+        assert_eq!(bench.engine.stats().sessions, 0);
+    }
+}
+
+#[test]
+fn where_both_sides_have_closed_nothing_is_waited_for() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench
+        .engine
+        .handle_protocol_error(bench.now, id, 1002, "masked");
+    bench.refuse(id);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.engine.handle_peer_close(bench.now, id, Some(1000));
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!((closed.how, closed.code), (CloseHow::Hard, 1000));
+}
+
+#[test]
+fn what_breaks_the_rules_is_closed_and_not_heard_any_more() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t""#);
+    for _ in 0..2 {
+        bench
+            .engine
+            .handle_protocol_error(bench.now, id, 1002, "masked");
+        bench.say(id, r#"{"op":"ping","id":1}"#);
+        bench.engine.handle_ping(bench.now, id, &[]);
+        bench.publish("t");
+    }
+    assert_eq!(bench.take(id), [json!({"close": 1002})]);
+    assert_eq!(bench.engine.poll_closed().unwrap().code, 1002);
+    let stats = bench.engine.stats();
+    assert_eq!((stats.closed_protocol, stats.commands), (1, 1));
+    assert_eq!((stats.sessions, stats.subscriptions), (0, 0));
+}
+
+#[test]
+fn a_close_that_the_kernel_does_not_take_is_given_up_after_five_seconds() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.engine.handle_peer_close(bench.now, id, Some(1000));
+    bench.refuse(id);
+    bench.wait(5 * SECOND - 1);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.wait(1);
+    let closed = bench.engine.poll_closed().unwrap();
+    assert_eq!((closed.how, closed.code), (CloseHow::Hard, 1000));
+    assert_eq!(bench.engine.poll_closed(), None);
+}
+
+#[test]
+fn a_socket_that_says_it_takes_and_takes_nothing_is_closed_all_the_same() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.say(id, r#"{"op":"ping"}"#);
+    for _ in 0..12 {
+        bench.engine.handle_writable(bench.now, id);
+        bench.refuse(id);
+        assert_eq!(bench.engine.poll_closed(), None);
+        bench.wait(10 * SECOND);
+    }
+    assert_eq!(bench.engine.poll_closed().unwrap().code, 4001);
+    assert_eq!(bench.engine.stats().closed_slow, 1);
+}
+
+#[test]
+fn a_drain_ends_after_five_seconds_with_what_is_left_in_its_ledger() {
+    for (waited_ns, delivered) in [(5 * SECOND - 1, 3), (5 * SECOND, 0)] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        bench.subscribe(id, r#""topic":"t""#);
+        for _ in 0..3 {
+            bench.publish("t");
+        }
+        bench.refuse(id);
+        bench.say(id, r#"{"op":"unsubscribe","topic":"t","drain":true}"#);
+        bench.wait(waited_ns);
+        bench.publish("t");
+        bench.engine.handle_writable(bench.now, id);
+        let all = bench.take(id);
+        assert_eq!(offsets(&all).len(), delivered, "{all:?}");
+        let last = all.last().unwrap();
+        assert_eq!(last["op"], "unsubscribed");
+        assert_eq!(last["ledger"]["delivered"], delivered);
+        // A drained one receives nothing that came later.
+        assert_eq!(last["ledger"]["pending"]["memory"], 4 - delivered);
+        assert_eq!(bench.engine.stats().subscriptions, 0);
+    }
 }

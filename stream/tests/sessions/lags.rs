@@ -1,9 +1,10 @@
 //! Those that are behind or quiet: what is kept for them, lost, and told.
-use pubsub_stream::SessionId;
 use pubsub_stream::hub::HubEvent;
+use pubsub_stream::{SessionId, Slow};
+use pubsub_wire::value::Overflow;
 use serde_json::Value;
 
-use crate::bench::{Bench, SECOND};
+use crate::bench::{Bench, SECOND, piece};
 
 #[test]
 fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
@@ -148,4 +149,51 @@ fn what_the_ring_let_go_of_behind_the_end_of_an_epoch_is_lost_by_the_policy_that
         serde_json::json!(["epoch", "drop_oldest", 5, 6])
     );
     assert_eq!(bench.engine.stats().lost_drop_oldest, 3);
+}
+
+#[test]
+fn a_row_of_the_slowest_says_whose_it_is_how_far_behind_and_by_which_settings() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let settings = r#""rate":{"mode":"sample","ms":100,"when":"behind"},"batch":{"ms":50,"messages":10,"bytes":900},"credit":0"#;
+    let from = format!(r#"{{"op":"subscribe","topic":"t","from":"earliest",{settings}}}"#);
+    bench.engine.handle_text(bench.now, id, &from);
+    let (request, _) = bench.reads()[0];
+    bench.slice(piece(request, 0, 2), "t", &[1, 2]);
+    bench.take(id);
+    bench.wait(2 * SECOND + 1_999_999);
+    let frame = r#"{"op":"msg","topic":"t","offset":1,"ts":1,"data":1}"#;
+    let slow = Slow {
+        session: "s-1".into(),
+        topic: "t".into(),
+        mode: "replay",
+        messages: 2,
+        bytes: 2 * (2 + frame.len() as u64),
+        age_ms: 2001,
+        overflow: Overflow::DropOldest,
+        settings: "sample 100 ms when behind · batch 50 ms, 10 messages, 900 bytes · credit 0"
+            .into(),
+    };
+    assert_eq!(bench.engine.slowest(bench.now, 5), [slow]);
+}
+
+#[test]
+fn the_slowest_are_found_by_what_they_are_to_receive() {
+    let mut bench = Bench::new();
+    let (bounded, replays) = (bench.open(), bench.open());
+    let bound = r#""overflow":"drop_oldest","bound":{"messages":3}"#;
+    bench.subscribe(bounded, &format!(r#""topic":"t",{bound}"#));
+    bench.refuse(bounded);
+    for _ in 0..9 {
+        bench.publish("t");
+        bench.refuse(bounded);
+    }
+    let from = format!(r#"{{"op":"subscribe","topic":"u","from":"earliest",{bound}}}"#);
+    bench.engine.handle_text(bench.now, replays, &from);
+    let (request, _) = bench.reads()[0];
+    bench.slice(piece(request, 0, 9), "u", &[1, 2, 3, 4, 5]);
+    // Of the nine three are within the bound, and history has none.
+    let slow = bench.engine.slowest(bench.now, 1);
+    assert_eq!(slow.len(), 1);
+    assert_eq!((&*slow[0].topic, slow[0].messages), ("u", 5));
 }
