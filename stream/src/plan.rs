@@ -313,13 +313,10 @@ impl Engine {
     fn plan_ring(&mut self, now: Now, index: u32, until: usize) {
         let subscription = &self.subscriptions[index as usize];
         if subscription.is_simple() {
+            // One that was overtaken has been settled, and a conflating one doesn't keep up any more.
             let ring = &self.views.cohort(subscription.cohort).ring;
-            let conflates = subscription.overflow == Overflow::Conflate;
-            if !conflates || subscription.cursor >= ring.first() {
-                let plan = &mut self.plan;
-                if plan_entries(plan, subscription, ring, index, until) {
-                    return;
-                }
+            if plan_entries(&mut self.plan, subscription, ring, index, until) {
+                return;
             }
         }
         self.plan_walk(now, index, until);

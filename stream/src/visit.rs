@@ -141,19 +141,16 @@ impl Engine {
                 continue;
             };
             let subscription = &self.subscriptions[subscription_index as usize];
-            if subscription.is_ready || subscription.cursor == cohort.ring.head() {
-                cohort.scan = Scan::At {
-                    next: next + 1,
-                    again,
-                };
-                continue;
-            }
+            let passes = subscription.is_ready || subscription.cursor == cohort.ring.head();
             let session = subscription.session;
-            if subscription.credit > 0 && !self.sessions[session as usize].blocked {
+            if passes || (subscription.credit > 0 && !self.sessions[session as usize].blocked) {
                 cohort.scan = Scan::At {
                     next: next + 1,
                     again,
                 };
+                if passes {
+                    continue;
+                }
                 self.make_ready(subscription_index);
                 return Some(session);
             }

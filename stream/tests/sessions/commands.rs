@@ -1,7 +1,7 @@
 //! What clients ask for: their rates, refusals, publications, and the ends of subscriptions.
 use pubsub_stream::Peer;
-use pubsub_stream::hub::HubRequest;
-use serde_json::Value;
+use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, SECOND, offsets};
 
@@ -32,6 +32,115 @@ fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
     let stats = bench.engine.stats();
     assert_eq!(stats.closed_policy, 1);
     assert!(stats.rejected_rate > 20, "{}", stats.rejected_rate);
+}
+
+#[test]
+fn what_is_published_goes_to_the_hub_and_is_answered_by_its_place_in_the_log() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.engine.handle_text(
+        bench.now,
+        id,
+        r#"{"op":"publish","id":"a","topic":"news.eu","key":"k","data":{"x": 1}}"#,
+    );
+    bench.engine.handle_text(
+        bench.now,
+        id,
+        r#"{"op":"publish","topic":"news.us","data":null}"#,
+    );
+    let publish = |request, topic: &str, key: Option<&str>, data: &[u8]| HubRequest::Publish {
+        request,
+        topic: topic.into(),
+        key: key.map(str::to_owned),
+        data: data.into(),
+    };
+    assert_eq!(
+        bench.serve_hub(),
+        [
+            publish(1, "news.eu", Some("k"), br#"{"x": 1}"#),
+            publish(0, "news.us", None, b"null")
+        ]
+    );
+    let published = HubEvent::Published {
+        request: 1,
+        offset: 42,
+    };
+    bench.engine.handle_hub(bench.now, published);
+    let told =
+        json!({"op": "published", "id": "a", "topic": "news.eu", "epoch": "e", "offset": 42});
+    assert_eq!(bench.take(id), [told]);
+    bench.engine.handle_text(
+        bench.now,
+        id,
+        r#"{"op":"publish","id":3,"topic":"t","data":1}"#,
+    );
+    let why = Refusal {
+        code: pubsub_wire::ErrorCode::Limit,
+        message: "too many topics",
+        retry_after_ms: Some(70),
+    };
+    let failed = HubEvent::PublishFailed { request: 2, why };
+    bench.engine.handle_hub(bench.now, failed);
+    let told = &bench.take(id)[0];
+    let fields = ["op", "id", "code", "message", "retry_after_ms"];
+    let told: Value = fields.iter().map(|f| told[*f].clone()).collect();
+    assert_eq!(told, json!(["error", 3, "limit", "too many topics", 70]));
+    assert_eq!(bench.engine.stats().published, 3);
+}
+
+#[test]
+fn who_publishes_too_much_a_second_is_told_when_to_go_on() {
+    // Ten publications a second, and 1 MiB.
+    for (size, allowed, retry_after_ms) in [(1, 10, 100), (1 << 19, 2, 500)] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        let data = "1".repeat(size);
+        let publish = format!(r#"{{"op":"publish","id":1,"topic":"t","data":{data}}}"#);
+        let refused = |bench: &mut Bench| {
+            bench.engine.handle_text(bench.now, id, &publish);
+            let asked = bench.serve_hub();
+            // No answer has to wait in the table.
+            for request in asked {
+                if let HubRequest::Publish { request, .. } = request {
+                    bench
+                        .engine
+                        .handle_hub(bench.now, HubEvent::Published { request, offset: 1 });
+                }
+            }
+            let told = bench.take(id).remove(0);
+            (told["code"] == "rate_limited").then(|| told["retry_after_ms"].clone())
+        };
+        for _ in 0..allowed {
+            assert_eq!(refused(&mut bench), None);
+        }
+        assert_eq!(refused(&mut bench), Some(json!(retry_after_ms)));
+        bench.wait(retry_after_ms * 1_000_000 - 1);
+        assert_eq!(refused(&mut bench), Some(json!(1)));
+        bench.wait(1);
+        assert_eq!(refused(&mut bench), None);
+        let stats = bench.engine.stats();
+        assert_eq!((stats.published, stats.rejected_rate), (allowed + 1, 2));
+    }
+}
+
+#[test]
+fn what_was_refused_for_its_bytes_leaves_room_for_smaller_ones() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let publish = |bench: &mut Bench, size: usize| {
+        let data = "1".repeat(size);
+        let said = format!(r#"{{"op":"publish","topic":"t","data":{data}}}"#);
+        bench.engine.handle_text(bench.now, id, &said);
+        bench.serve_hub().len()
+    };
+    assert_eq!(publish(&mut bench, (1 << 20) - 9), 1);
+    for _ in 0..20 {
+        assert_eq!(publish(&mut bench, 100), 0);
+    }
+    for _ in 0..9 {
+        assert_eq!(publish(&mut bench, 1), 1);
+    }
+    assert_eq!(publish(&mut bench, 1), 0);
 }
 
 #[test]
@@ -66,6 +175,9 @@ fn publications_are_answered_by_what_became_of_them() {
     assert_eq!(bench.take(id)[0]["code"], "unavailable");
     bench.say(id, r#"{"op":"publish","id":5,"topic":"execs","data":1}"#);
     assert_eq!(bench.take(id)[0]["code"], "forbidden");
+    let stats = bench.engine.stats();
+    assert_eq!((stats.published, stats.rejected_unavailable), (2, 2));
+    assert_eq!(stats.rejected_forbidden, 1);
 }
 
 #[test]
@@ -180,4 +292,24 @@ fn what_comes_after_credit_was_given_waits_for_a_write_and_not_for_the_bound() {
         bench.publish("t");
     }
     assert_eq!(offsets(&bench.take(id)), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_is_left_of_a_batch_comes_alone_when_credit_is_lifted() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t","batch":{"messages":2},"credit":1"#);
+    bench.publish("t");
+    bench.publish("t");
+    let items = |all: &[Value]| -> Vec<Value> {
+        let batches = all.iter().filter(|f| f["op"] == "batch");
+        batches.map(|b| b["items"].clone()).collect()
+    };
+    let first = items(&bench.take(id));
+    assert_eq!(first[0].as_array().unwrap().len(), 1);
+    assert_eq!(first[0][0]["offset"], 1);
+    bench.say(id, r#"{"op":"reconfigure","topic":"t","credit":null}"#);
+    let rest = items(&bench.take(id));
+    assert_eq!(rest[0].as_array().unwrap().len(), 1);
+    assert_eq!(rest[0][0]["offset"], 2);
 }
