@@ -135,9 +135,13 @@ impl Engine {
 
     fn check_heartbeat(&mut self, now: Now, index: u32) {
         let session = &self.sessions[index as usize];
+        if session.closing {
+            // Its end has a deadline of its own.
+            return;
+        }
         let idle_at = session.received_ns + self.config.heartbeat_ns;
         match session.heartbeat {
-            Heartbeat::Listening if now.mono_ns >= idle_at && !session.closing => {
+            Heartbeat::Listening if now.mono_ns >= idle_at => {
                 self.sessions[index as usize].heartbeat = Heartbeat::Queued;
                 self.queue_first(index);
             }

@@ -282,3 +282,28 @@ fn a_drain_ends_after_five_seconds_with_what_is_left_in_its_ledger() {
         assert_eq!(bench.engine.stats().subscriptions, 0);
     }
 }
+
+#[test]
+fn a_session_that_is_being_closed_is_not_pinged_and_keeps_its_code() {
+    for pinged in [false, true] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        if pinged {
+            bench.wait(25 * SECOND);
+            assert_eq!(bench.take(id), [json!({"opcode": 9})]);
+            bench.wait(25 * SECOND);
+        }
+        // Its heartbeat would be due three seconds from then.
+        bench.wait(22 * SECOND);
+        bench.engine.handle_goaway(bench.now, GoawayReason::Restart, 1);
+        bench.wait(0);
+        bench.refuse(id);
+        for _ in 0..5 {
+            assert_eq!(bench.engine.poll_closed(), None);
+            bench.wait(SECOND);
+            bench.refuse(id);
+        }
+        let closed = bench.engine.poll_closed().unwrap();
+        assert_eq!((closed.how, closed.code), (CloseHow::Hard, 1012));
+    }
+}
