@@ -158,6 +158,7 @@ impl Engine {
         session.struck_ns = now.mono_ns;
         session.strikes += 1;
         if session.strikes > STRIKES_BURSTS * self.config.commands_burst && !session.closing {
+            self.stats.closed_policy += 1;
             self.close(now, index, close::POLICY, "too many commands a second");
         }
     }

@@ -2,8 +2,6 @@
 //!
 //! Plain numbers: the driver copies them to wherever they are shared. Counters rise only; gauges say what is now.
 
-use pubsub_wire::close;
-
 use crate::config::Now;
 use crate::subscription::Lost;
 
@@ -133,18 +131,6 @@ impl Stats {
         self.delivered_bytes += bytes as u64;
         let ns = now.mono_ns.saturating_sub(mono_ns);
         self.delivery.record_many(ns, count);
-    }
-
-    /// A session is closed by this side with `code`.
-    pub(crate) fn count_close(&mut self, code: u16) {
-        match code {
-            close::SLOW_CONSUMER => self.closed_slow += 1,
-            close::HEARTBEAT => self.closed_heartbeat += 1,
-            close::CONTROL_OVERFLOW => self.closed_control += 1,
-            close::POLICY => self.closed_policy += 1,
-
-            _ => {}
-        }
     }
 }
 

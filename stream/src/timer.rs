@@ -151,7 +151,10 @@ impl Engine {
             Heartbeat::Sent(at) if now.mono_ns < at + 2 * self.config.heartbeat_ns => {
                 self.arm(index, at + 2 * self.config.heartbeat_ns);
             }
-            Heartbeat::Sent(_) => self.close(now, index, close::HEARTBEAT, "nothing was heard"),
+            Heartbeat::Sent(_) => {
+                self.stats.closed_heartbeat += 1;
+                self.close(now, index, close::HEARTBEAT, "nothing was heard");
+            }
         }
     }
 

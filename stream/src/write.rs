@@ -303,10 +303,7 @@ impl Engine {
         }
         session.control_bytes = session.control_bytes.saturating_sub(control.bytes());
         match control {
-            Control::Close { code, .. } => {
-                self.stats.count_close(code);
-                Rest::Close { code }
-            }
+            Control::Close { code, .. } => Rest::Close { code },
             Control::Unsubscribed { subscription, .. } => {
                 if let Some(index) = self.subscription_index(subscription) {
                     self.stats.delivered += self.flushed(index);

@@ -181,7 +181,7 @@ fn a_session_is_told_who_it_is_and_all_are_counted() {
 
 #[test]
 fn a_close_of_the_peer_is_answered_by_its_code() {
-    for (said, answered) in [(Some(4321), 4321), (None, 1000)] {
+    for (said, answered) in [(Some(4321), 4321), (Some(4002), 4002), (None, 1000)] {
         let mut bench = Bench::new();
         let id = bench.open();
         bench.engine.handle_peer_close(bench.now, id, said);
@@ -191,7 +191,10 @@ fn a_close_of_the_peer_is_answered_by_its_code() {
             (closed.session, closed.how, closed.code),
             (id, CloseHow::Flushed, answered)
         );
-        assert_eq!(bench.engine.stats().sessions, 0);
+        let stats = bench.engine.stats();
+        assert_eq!(stats.sessions, 0);
+        // This side had no cause.
+        assert_eq!((stats.closed_heartbeat, stats.closed_protocol), (0, 0));
     }
 }
 
@@ -295,7 +298,9 @@ fn a_session_that_is_being_closed_is_not_pinged_and_keeps_its_code() {
         }
         // Its heartbeat would be due three seconds from then.
         bench.wait(22 * SECOND);
-        bench.engine.handle_goaway(bench.now, GoawayReason::Restart, 1);
+        bench
+            .engine
+            .handle_goaway(bench.now, GoawayReason::Restart, 1);
         bench.wait(0);
         bench.refuse(id);
         for _ in 0..5 {
