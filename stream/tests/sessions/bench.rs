@@ -34,7 +34,11 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let mut engine = Engine::new(config());
+        Self::with(config())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let mut engine = Engine::new(config);
         let now = Now {
             mono_ns: SECOND,
             wall_us: 5,

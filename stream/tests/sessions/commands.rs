@@ -1,9 +1,11 @@
 //! What clients ask for: their rates, refusals, publications, and the ends of subscriptions.
-use pubsub_stream::Peer;
 use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
+use pubsub_stream::{Config, Defaults, Peer};
+use pubsub_wire::limits::BoundLimits;
+use pubsub_wire::value::{Batch, Bound, Overflow, Rate, RateMode, When};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SECOND, offsets};
+use crate::bench::{Bench, SECOND, config, offsets};
 
 #[test]
 fn commands_too_fast_are_refused_with_a_time_and_whoever_goes_on_is_closed() {
@@ -141,6 +143,111 @@ fn what_was_refused_for_its_bytes_leaves_room_for_smaller_ones() {
         assert_eq!(publish(&mut bench, 1), 1);
     }
     assert_eq!(publish(&mut bench, 1), 0);
+}
+
+#[test]
+fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_allowed() {
+    let none = Defaults::default;
+    let sample = Rate {
+        mode: RateMode::Sample,
+        ms: 50,
+        max_wait_ms: None,
+        when: When::Always,
+    };
+    let bound = |messages, bytes| Bound {
+        messages,
+        bytes,
+        age_ms: None,
+    };
+    let most = |messages, bytes, age_ms| BoundLimits {
+        messages,
+        bytes,
+        age_ms,
+    };
+    let mut bench = Bench::with(Config {
+        defaults: vec![
+            Defaults {
+                pattern: "quotes.>".into(),
+                overflow: Some(Overflow::Conflate),
+                bound: bound(Some(10), None),
+                ..none()
+            },
+            Defaults {
+                pattern: "quotes.*".into(),
+                overflow: Some(Overflow::DropNewest),
+                bound: bound(Some(20), Some(5000)),
+                rate: Some(sample),
+                batch: Some(Batch {
+                    ms: Some(5),
+                    messages: None,
+                    bytes: None,
+                }),
+                ..none()
+            },
+        ],
+        most: vec![
+            ("quotes.*".into(), most(15, 4000, 1000)),
+            (">".into(), most(2000, 1 << 21, 40_000)),
+        ],
+        ..config()
+    });
+    let id = bench.open();
+    let ms = json!({"ms": 5});
+    let sample = json!({"mode": "sample", "ms": 50, "when": "always"});
+    for (named, rate, batch, bound, overflow, credit) in [
+        (
+            r#""topic":"quotes.A""#,
+            &sample,
+            &ms,
+            [10, 4000, 1000],
+            "conflate",
+            Value::Null,
+        ),
+        (
+            r#""topic":"quotes.B","rate":{"mode":"all"},"bound":{"messages":16,"bytes":100},"overflow":"spill","credit":7"#,
+            &Value::Null,
+            &ms,
+            [15, 100, 1000],
+            "spill",
+            json!(7),
+        ),
+        (
+            r#""topic":"quotes.>","credit":0"#,
+            &Value::Null,
+            &Value::Null,
+            [10, 1 << 20, 30_000],
+            "conflate",
+            json!(0),
+        ),
+        (
+            r#""topic":"other","bound":{"messages":1000000,"bytes":100000000,"age_ms":50000}"#,
+            &Value::Null,
+            &Value::Null,
+            [2000, 1 << 21, 40_000],
+            "drop_oldest",
+            Value::Null,
+        ),
+    ] {
+        bench.say(id, &format!(r#"{{"op":"subscribe",{named}}}"#));
+        let settings = &bench.take(id)[0]["settings"];
+        let told = |all: &Value, fields: &[&str]| -> Value {
+            fields.iter().map(|f| all[*f].clone()).collect()
+        };
+        let bounds = told(&settings["bound"], &["messages", "bytes", "age_ms"]);
+        assert_eq!(bounds, json!(bound), "{named}");
+        for (field, value) in [("rate", rate), ("batch", batch)] {
+            let told = &settings[field];
+            let is = value.as_object().map_or(told.is_null(), |all| {
+                all.iter().all(|(name, value)| told[name] == *value)
+            });
+            assert!(is, "{named}: {told} and not {value}");
+        }
+        assert_eq!(
+            told(settings, &["from", "overflow", "credit"]),
+            json!(["live", overflow, credit]),
+            "{named}"
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Those that are behind or quiet: what is kept for them, lost, and told.
-use pubsub_stream::hub::HubEvent;
+use pubsub_stream::hub::{HubEvent, HubRequest};
 use pubsub_stream::{SessionId, Slow};
 use pubsub_wire::value::Overflow;
 use serde_json::Value;
@@ -196,4 +196,25 @@ fn the_slowest_are_found_by_what_they_are_to_receive() {
     let slow = bench.engine.slowest(bench.now, 1);
     assert_eq!(slow.len(), 1);
     assert_eq!((&*slow[0].topic, slow[0].messages), ("u", 5));
+}
+
+#[test]
+fn what_one_that_goes_has_lost_is_counted() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let bound = r#""overflow":"drop_oldest","bound":{"messages":2}"#;
+    bench.subscribe(id, &format!(r#""topic":"t",{bound}"#));
+    for _ in 0..9 {
+        bench.publish("t");
+        bench.refuse(id);
+    }
+    bench.engine.handle_disconnect(bench.now, id);
+    let stats = bench.engine.stats();
+    assert_eq!((stats.lost_drop_oldest, stats.behind), (7, 0));
+    assert_eq!(
+        (stats.subscriptions, stats.views, stats.ring_bytes),
+        (0, 0, 0)
+    );
+    let unwatch = |r: &HubRequest| matches!(r, HubRequest::Unwatch { .. });
+    assert_eq!(bench.serve_hub().iter().filter(|r| unwatch(r)).count(), 1);
 }

@@ -364,3 +364,85 @@ fn who_is_refused_its_beginning_is_told_why_and_may_try_again() {
     assert_eq!((stats.subscriptions, stats.views), (0, 0));
     bench.subscribe(id, r#""topic":"t""#);
 }
+
+/// A ring that holds the entries from 1 on for one who takes nothing, of which there are five so far.
+fn held() -> (Bench, SessionId) {
+    let mut bench = Bench::new();
+    let slow = bench.open();
+    bench.subscribe(slow, r#""topic":"t""#);
+    for _ in 0..5 {
+        bench.publish("t");
+        bench.refuse(slow);
+    }
+    let id = bench.open();
+    (bench, id)
+}
+
+/// What comes to one who resumes there: what is asked of the log, what it is told, and which modes.
+fn resume(bench: &mut Bench, id: SessionId, from: &str) -> (usize, Vec<Value>) {
+    let command = format!(r#"{{"op":"subscribe","topic":"t","from":{from}}}"#);
+    bench.engine.handle_text(bench.now, id, &command);
+    let asked = bench.reads().len();
+    let all = bench.take(id);
+    let told = |f: &Value| {
+        let field = if f["op"] == "mode" { "mode" } else { "offset" };
+        f[field].clone()
+    };
+    (asked, all.iter().map(told).collect())
+}
+
+#[test]
+fn who_resumes_where_the_ring_still_is_goes_on_there_without_the_log() {
+    for (offset, told) in [
+        (2, json!([2, "replay", 3, 4, 5, "live"])),
+        (5, json!([5])),
+        (0, json!([0, "replay", 1, 2, 3, 4, 5, "live"])),
+    ] {
+        let (mut bench, id) = held();
+        let from = format!(r#"{{"epoch":"e","offset":{offset}}}"#);
+        let (asked, came) = resume(&mut bench, id, &from);
+        assert_eq!((asked, json!(came)), (0, told));
+        let stats = bench.engine.stats();
+        assert_eq!((stats.replaying, stats.views), (0, 1));
+    }
+}
+
+#[test]
+fn who_resumes_at_another_epoch_or_past_the_head_asks_the_hub() {
+    for from in [
+        r#"{"epoch":"d","offset":2}"#,
+        r#"{"epoch":"e","offset":6}"#,
+        r#"{"epoch":"d","offset":6}"#,
+    ] {
+        let (mut bench, id) = held();
+        assert_eq!(resume(&mut bench, id, from), (1, vec![]), "{from}");
+    }
+}
+
+#[test]
+fn who_resumes_while_the_hub_is_away_waits_for_it() {
+    let (mut bench, id) = held();
+    bench.engine.handle_hub_down(bench.now);
+    let from = r#"{"epoch":"e","offset":2}"#;
+    assert_eq!(resume(&mut bench, id, from), (0, vec![]));
+    let hello = HubEvent::Hello {
+        epoch: "e",
+        position: 5,
+    };
+    bench.engine.handle_hub(bench.now, hello);
+    assert_eq!(bench.reads(), []);
+    let told: Vec<Value> = bench.take(id).iter().map(|f| f["offset"].clone()).collect();
+    assert_eq!(json!(told), json!([2, null, 3, 4, 5, null]));
+}
+
+#[test]
+fn who_comes_live_while_the_hub_is_away_begins_where_it_was_left() {
+    let (mut bench, id) = held();
+    bench.engine.handle_hub_down(bench.now);
+    bench.say(id, r#"{"op":"subscribe","topic":"t"}"#);
+    let all = bench.take(id);
+    assert_eq!(
+        (&all[0]["op"], &all[0]["offset"]),
+        (&json!("subscribed"), &json!(5))
+    );
+}
