@@ -427,9 +427,6 @@ impl Engine {
         while self.sessions[index as usize].first != NONE {
             self.remove_subscription(self.sessions[index as usize].first);
         }
-        if let Some(partial) = &self.sessions[index as usize].partial {
-            self.partials.drop(&partial.frame);
-        }
         let frame = Rc::from(self.frames.close(code, reason));
         let end_ns = now.mono_ns + crate::timer::CLOSE_FLUSH_NS;
         let session = &mut self.sessions[index as usize];

@@ -218,3 +218,49 @@ fn what_one_that_goes_has_lost_is_counted() {
     let unwatch = |r: &HubRequest| matches!(r, HubRequest::Unwatch { .. });
     assert_eq!(bench.serve_hub().iter().filter(|r| unwatch(r)).count(), 1);
 }
+
+#[test]
+fn a_frame_under_way_counts_as_memory_as_long_as_one_of_those_who_share_it_waits_for_its_rest() {
+    const HUGE: &[u8] = &[b'1'; 400_000];
+    const LARGE: &[u8] = &[b'1'; 10_000];
+    for ended in ["still there", "gone", "closed by its peer"] {
+        let mut bench = Bench::new();
+        let ids: Vec<SessionId> = (0..2).map(|_| bench.open()).collect();
+        let slow = bench.open();
+        let bound = r#""topic":"t","bound":{"messages":1000,"bytes":10000000}"#;
+        for id in ids.iter().chain([&slow]) {
+            bench.subscribe(*id, bound);
+        }
+        bench.data = HUGE;
+        bench.publish("t");
+        while let Some(visited) = bench.engine.poll_visit(bench.now) {
+            let most = if visited == slow { usize::MAX } else { 9 };
+            bench.write(visited, most);
+        }
+        match ended {
+            "gone" => bench.engine.handle_disconnect(bench.now, ids[0]),
+            "closed by its peer" => {
+                bench
+                    .engine
+                    .handle_peer_close(bench.now, ids[0], Some(1000));
+                bench.engine.handle_writable(bench.now, ids[0]);
+                while let Some(visited) = bench.engine.poll_visit(bench.now) {
+                    bench.write(visited, usize::MAX);
+                }
+                assert_eq!(bench.engine.poll_closed().unwrap().session, ids[0]);
+            }
+            _ => {}
+        }
+        bench.data = LARGE;
+        let mut most = 0;
+        for _ in 0..200 {
+            bench.publish("t");
+            bench.refuse(slow);
+            let held = bench.engine.stats().ring_bytes;
+            assert!(held + 400_000 <= 1 << 20, "{held} held, one {ended}");
+            most = most.max(held);
+        }
+        assert!(most > 600_000, "all that is left is made use of: {most}");
+        assert_eq!(bench.engine.poll_closed(), None);
+    }
+}
