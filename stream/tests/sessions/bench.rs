@@ -28,6 +28,8 @@ pub struct Bench {
     pub engine: Engine,
     pub now: Now,
     pub offset: i64,
+    /// The last that the hub was asked to watch.
+    pub view: u32,
     /// Of every publication.
     pub data: &'static [u8],
 }
@@ -54,6 +56,7 @@ impl Bench {
             engine,
             now,
             offset: 0,
+            view: 0,
             data: b"1",
         }
     }
@@ -84,6 +87,7 @@ impl Bench {
         let mut rest = Vec::new();
         while let Some(request) = self.engine.poll_hub() {
             if let HubRequest::Watch { view, .. } = request {
+                self.view = view;
                 self.engine.handle_hub(
                     self.now,
                     HubEvent::Watched {

@@ -4,6 +4,7 @@
 mod bench;
 mod closes;
 mod commands;
+mod hub;
 mod lags;
 mod reads;
 mod turns;
