@@ -150,8 +150,10 @@ impl Engine {
             self.plan_data(now, index);
             if self.plan.pieces.is_empty() {
                 self.rotate(now, index, self.plan.touched);
-                // One that had nothing to hand over may have come to something by its next step.
                 if self.session_index(session).is_some() {
+                    // What its socket refused before was given up.
+                    self.sessions[index as usize].blocked_ns = 0;
+                    // One that had nothing to hand over may have come to something by its next step.
                     self.queue(index);
                 }
             }

@@ -3,7 +3,7 @@ use pubsub_stream::SessionId;
 use pubsub_stream::hub::{HubEvent, LostHistory, Refusal, SliceGap, SliceHead, Start};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, frames, offsets, piece};
+use crate::bench::{Bench, SECOND, frames, offsets, piece};
 
 /// Subscribes to `t` from there: what is asked of the log for it.
 fn ask(bench: &mut Bench, id: SessionId, rest: &str) -> (u32, Start) {
@@ -445,4 +445,35 @@ fn who_comes_live_while_the_hub_is_away_begins_where_it_was_left() {
         (&all[0]["op"], &all[0]["offset"]),
         (&json!("subscribed"), &json!(5))
     );
+}
+
+#[test]
+fn who_waits_for_the_log_and_not_for_its_socket_is_not_slow() {
+    let mut bench = Bench::new();
+    let id = reader(&mut bench, "", 20);
+    // Three frames go out, and no byte of the next.
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let pieces = bench.engine.poll_write(bench.now, visited);
+    let most = pieces[..3].iter().map(|p| p.bytes().len()).sum();
+    let bytes = bench.write(visited, most);
+    assert_eq!(offsets(&frames(&bytes)), [1]);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(bench.reads()[0].1, after(1));
+    let hundred_seconds = |bench: &mut Bench| {
+        for _ in 0..10 {
+            assert!(bench.take(id).is_empty());
+            bench.wait(10 * SECOND);
+            bench.engine.handle_received(bench.now, id);
+        }
+    };
+    hundred_seconds(&mut bench);
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.refuse(id);
+    bench.wait(50 * SECOND);
+    assert_eq!(bench.engine.poll_closed(), None);
+    bench.engine.handle_writable(bench.now, id);
+    assert!(bench.take(id).iter().any(|f| f["op"] == "pong"));
+    hundred_seconds(&mut bench);
+    hundred_seconds(&mut bench);
+    assert_eq!(bench.engine.poll_closed(), None);
 }
