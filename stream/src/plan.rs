@@ -225,11 +225,7 @@ impl Engine {
 
     fn plan_data(&mut self, now: Now, session: u32) {
         let ready = self.sessions[session as usize].ready as usize;
-        let turn = if ready > 1 {
-            (PIECES_MAX / ready).max(TURN_MIN)
-        } else {
-            PIECES_MAX
-        };
+        let turn = (PIECES_MAX / ready.max(1)).max(TURN_MIN);
         let mut next = self.sessions[session as usize].ready_first;
         self.plan.touched = 0;
         while next != NONE && self.plan.room() > 0 {

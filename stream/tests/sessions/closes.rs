@@ -312,3 +312,49 @@ fn a_session_that_is_being_closed_is_not_pinged_and_keeps_its_code() {
         assert_eq!((closed.how, closed.code), (CloseHow::Hard, 1012));
     }
 }
+
+#[test]
+fn a_ping_that_goes_out_in_two_parts_is_one() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.wait(25 * SECOND);
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let mut bytes = bench.write(visited, 1);
+    bench.wait(90 * SECOND);
+    bench.engine.handle_writable(bench.now, id);
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        bytes.extend(bench.write(visited, usize::MAX));
+    }
+    assert_eq!(frames(&bytes), [json!({"opcode": 9})]);
+    // The time runs from there.
+    bench.wait(50 * SECOND - 1);
+    assert!(bench.take(id).is_empty());
+    bench.wait(1);
+    assert_eq!(bench.take(id), [json!({"close": 4002})]);
+}
+
+#[test]
+fn a_ping_goes_before_what_was_published_and_behind_a_frame_that_has_begun() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t""#);
+    bench.wait(25 * SECOND - 1);
+    bench.publish("t");
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let mut bytes = bench.write(visited, 9);
+    bench.publish("t");
+    bench.wait(1);
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.engine.handle_writable(bench.now, id);
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    bytes.extend(bench.write(visited, usize::MAX));
+    let told = |f: &Value| {
+        if f["op"].is_null() {
+            f["opcode"].clone()
+        } else {
+            f["op"].clone()
+        }
+    };
+    let told: Vec<Value> = frames(&bytes).iter().map(told).collect();
+    assert_eq!(json!(told), json!(["msg", 9, "pong", "msg"]));
+}

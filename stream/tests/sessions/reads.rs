@@ -240,12 +240,26 @@ const TWENTY: [i64; 20] = [
 
 /// A reader from the earliest on that was handed so many large entries.
 fn reader(bench: &mut Bench, rest: &str, entries: usize) -> SessionId {
-    bench.data = LARGE;
+    let end = TWENTY[entries - 1];
     bench.offset = 100;
+    read(bench, rest, piece(0, 0, end), &TWENTY[..entries])
+}
+
+/// The same, with all there is in the log.
+fn joined_reader(bench: &mut Bench, entries: usize) -> SessionId {
+    bench.offset = TWENTY[entries - 1];
+    let head = SliceHead {
+        joined: true,
+        ..piece(0, 0, bench.offset)
+    };
+    read(bench, "", head, &TWENTY[..entries])
+}
+
+fn read(bench: &mut Bench, rest: &str, head: SliceHead, entries: &[i64]) -> SessionId {
+    bench.data = LARGE;
     let id = bench.open();
     let (request, _) = ask(bench, id, &format!(r#""from":"earliest"{rest}"#));
-    let end = TWENTY[entries - 1];
-    bench.slice(piece(request, 0, end), "t", &TWENTY[..entries]);
+    bench.slice(SliceHead { request, ..head }, "t", entries);
     id
 }
 
@@ -260,9 +274,18 @@ fn who_takes_is_handed_its_slice_however_short_memory_is() {
 
 #[test]
 fn who_takes_nothing_gives_its_slice_back_where_memory_is_short_and_asks_again_once_it_takes() {
-    for (entries, rests) in [(20, true), (10, false)] {
+    for (entries, joined, rests) in [
+        (20, false, true),
+        (20, true, true),
+        (10, false, false),
+        (10, true, false),
+    ] {
         let mut bench = Bench::new();
-        let id = reader(&mut bench, "", entries);
+        let id = if joined {
+            joined_reader(&mut bench, entries)
+        } else {
+            reader(&mut bench, "", entries)
+        };
         // All but a part of the third goes out.
         let visited = bench.engine.poll_visit(bench.now).unwrap();
         let mut bytes = bench.write(visited, 25_000);
@@ -279,10 +302,29 @@ fn who_takes_nothing_gives_its_slice_back_where_memory_is_short_and_asks_again_o
             bytes.extend(bench.write(visited, usize::MAX));
         }
         assert_eq!(offsets(&frames(&bytes)), TWENTY[..entries]);
-        let count = entries;
         let ledger = ledger(&mut bench, id, &["published", "delivered"]);
-        assert_eq!(ledger, json!([count, count]));
+        assert_eq!(ledger, json!([entries, entries]));
     }
+}
+
+#[test]
+fn what_is_left_of_an_epoch_that_ended_is_not_given_back() {
+    let mut bench = Bench::new();
+    let id = joined_reader(&mut bench, 20);
+    bench.offset = 0;
+    bench.restart_hub("f");
+    assert_eq!(bench.reads(), []);
+    bench.publish("t");
+    bench.refuse(id);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(bench.reads(), []);
+    let all = bench.take(id);
+    let mut came = TWENTY.to_vec();
+    came.push(1);
+    assert_eq!(offsets(&all), came);
+    assert_eq!(gap(&all), json!(["epoch", null, null, null, "f", 0]));
+    let ledger = ledger(&mut bench, id, &["published", "delivered"]);
+    assert_eq!(ledger, json!([1, 1]));
 }
 
 #[test]

@@ -41,7 +41,43 @@ fn a_deep_subscription_does_not_starve_the_others_of_its_session() {
         first.iter().any(|f| f["topic"] == "other"),
         "in the first write already"
     );
-    assert!(first.iter().filter(|f| f["topic"] == "deep").count() >= 8);
+    assert_eq!(first.iter().filter(|f| f["topic"] == "deep").count(), 32);
+}
+
+#[test]
+fn those_of_a_session_share_a_write_and_none_has_less_than_eight_messages_of_it() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let topics = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    for topic in topics {
+        bench.subscribe(id, &format!(r#""topic":"{topic}""#));
+    }
+    for topic in topics {
+        for _ in 0..20 {
+            bench.publish(topic);
+        }
+    }
+    let mut writes = Vec::new();
+    bench.refuse(id);
+    bench.engine.handle_writable(bench.now, id);
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        let frames = frames(&bench.write(visited, usize::MAX));
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for frame in &frames {
+            let topic = frame["topic"].as_str().unwrap();
+            match counts.last_mut().filter(|c| c.0 == topic) {
+                Some(last) => last.1 += 1,
+                None => counts.push((topic.to_owned(), 1)),
+            }
+        }
+        assert!(counts.iter().all(|c| c.1 <= 8), "{counts:?}");
+        let told = counts.iter().map(|c| format!("{}{}", c.0, c.1));
+        writes.push(told.collect::<Vec<_>>().join(" "));
+    }
+    assert_eq!(writes[0], "a8 b8 c8 d8 e8 f8 g8 h8");
+    assert_eq!(writes[1], "i8 j8 a8 b8 c8 d8 e8 f8");
+    assert_eq!(writes[2], "g8 h8 i8 j8 a4 b4 c4 d4 e4 f4");
+    assert_eq!(writes[3..], ["g4 h4 i4 j4"]);
 }
 
 #[test]
