@@ -1,7 +1,8 @@
 //! Who is written to next, and what goes first.
+use pubsub_stream::SessionId;
 use serde_json::Value;
 
-use crate::bench::{Bench, frames};
+use crate::bench::{Bench, frames, offsets};
 
 #[test]
 fn an_answer_goes_before_data_at_the_next_frame_boundary() {
@@ -101,5 +102,140 @@ fn a_visit_waits_exactly_as_long_as_there_is_something_to_write() {
         assert!(bench.engine.has_visits(), "{write}");
         assert!(!bench.take(id).is_empty(), "{write}");
         assert!(!bench.engine.has_visits(), "{write}");
+    }
+}
+
+/// Everybody takes all, in the order in which they are visited: whose offsets came.
+fn visits(bench: &mut Bench) -> Vec<(SessionId, Vec<i64>)> {
+    let mut all = Vec::new();
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        let written = bench.write(visited, usize::MAX);
+        all.push((visited, offsets(&frames(&written))));
+    }
+    all
+}
+
+fn subscribers(bench: &mut Bench, n: usize, topic: &str) -> Vec<SessionId> {
+    let ids: Vec<SessionId> = (0..n).map(|_| bench.open()).collect();
+    for id in &ids {
+        bench.subscribe(*id, &format!(r#""topic":"{topic}""#));
+    }
+    ids
+}
+
+#[test]
+fn what_comes_during_a_pass_is_taken_along_and_brings_those_already_visited_another() {
+    let mut bench = Bench::new();
+    let ids = subscribers(&mut bench, 3, "t");
+    bench.publish("t");
+    let first = bench.engine.poll_visit(bench.now).unwrap();
+    assert_eq!(first, ids[0]);
+    bench.write(first, usize::MAX);
+    bench.publish("t");
+    assert_eq!(
+        visits(&mut bench),
+        [
+            (ids[1], vec![1, 2]),
+            (ids[2], vec![1, 2]),
+            (ids[0], vec![2])
+        ]
+    );
+}
+
+#[test]
+fn a_topic_of_many_keeps_another_waiting_for_a_turn_and_no_longer() {
+    let mut bench = Bench::new();
+    let many = subscribers(&mut bench, 600, "many");
+    let few = subscribers(&mut bench, 2, "few");
+    for _ in 0..2 {
+        bench.publish("many");
+        bench.publish("few");
+        let order: Vec<SessionId> = visits(&mut bench).iter().map(|v| v.0).collect();
+        let expected = [&many[..256], &few[..], &many[256..]].concat();
+        assert_eq!(order, expected);
+    }
+}
+
+#[test]
+fn those_who_catch_up_and_those_for_whom_something_came_take_turns() {
+    let mut bench = Bench::new();
+    let late = subscribers(&mut bench, 3, "t");
+    let prompt = subscribers(&mut bench, 3, "u");
+    bench.publish("t");
+    bench.refuse_all(&late);
+    bench.publish("u");
+    for id in &late {
+        bench.engine.handle_writable(bench.now, *id);
+    }
+    let order: Vec<bool> = visits(&mut bench)
+        .iter()
+        .map(|v| late.contains(&v.0))
+        .collect();
+    let turns = [order[0], !order[0]];
+    assert_eq!(order, turns.repeat(3));
+    assert_eq!(prompt.len(), 3);
+}
+
+#[test]
+fn an_answer_goes_before_all_who_wait_for_messages() {
+    let mut bench = Bench::new();
+    let ids = subscribers(&mut bench, 3, "t");
+    bench.publish("t");
+    bench.say(ids[2], r#"{"op":"ping"}"#);
+    let told = |at: usize, offsets: &[i64]| (ids[at], offsets.to_vec());
+    assert_eq!(
+        visits(&mut bench),
+        [told(2, &[]), told(0, &[1]), told(1, &[1]), told(2, &[1])]
+    );
+}
+
+#[test]
+fn those_who_have_no_credit_or_take_nothing_are_passed_by_and_come_back() {
+    let mut bench = Bench::new();
+    let ids = subscribers(&mut bench, 5, "t");
+    for at in [1, 3] {
+        let none = r#"{"op":"reconfigure","topic":"t","credit":0}"#;
+        bench.say(ids[at], none);
+    }
+    bench.take(ids[0]);
+    bench.publish("t");
+    bench.refuse_all(&ids[..1]);
+    bench.publish("t");
+    let visited = visits(&mut bench);
+    let mut order: Vec<SessionId> = visited.iter().map(|v| v.0).collect();
+    order.sort_unstable();
+    assert_eq!(order, [ids[2], ids[4]]);
+    assert!(visited.iter().all(|v| v.1 == [2]));
+    bench.engine.handle_writable(bench.now, ids[0]);
+    let credit = r#"{"op":"credit","topic":"t","n":1}"#;
+    bench.say(ids[1], credit);
+    let mut came = visits(&mut bench);
+    came.sort_unstable();
+    assert_eq!(came, [(ids[0], vec![1, 2]), (ids[1], vec![1])]);
+    bench.publish("t");
+    assert_eq!(visits(&mut bench).len(), 3);
+}
+
+#[test]
+fn who_unsubscribes_leaves_the_others_of_its_session_in_their_order() {
+    for gone in ["a", "b", "c"] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        for topic in ["a", "b", "c"] {
+            bench.subscribe(id, &format!(r#""topic":"{topic}""#));
+        }
+        for topic in ["a", "b", "c"] {
+            bench.publish(topic);
+        }
+        bench.refuse(id);
+        bench.say(id, &format!(r#"{{"op":"unsubscribe","topic":"{gone}"}}"#));
+        bench.engine.handle_writable(bench.now, id);
+        let told = |f: &Value| (f["op"].clone(), f["topic"].clone());
+        let all: Vec<_> = bench.take(id).iter().map(told).collect();
+        let mut expected = vec![("unsubscribed".into(), gone.into())];
+        let left = ["a", "b", "c"].into_iter().filter(|t| *t != gone);
+        expected.extend(left.map(|t| ("msg".into(), t.into())));
+        assert_eq!(all, expected);
+        assert_eq!(bench.engine.stats().subscriptions, 2);
     }
 }
