@@ -239,3 +239,18 @@ fn who_unsubscribes_leaves_the_others_of_its_session_in_their_order() {
         assert_eq!(bench.engine.stats().subscriptions, 2);
     }
 }
+
+#[test]
+fn a_socket_that_took_all_and_takes_no_more_is_left_alone_until_it_does() {
+    let mut bench = Bench::new();
+    let id = subscribers(&mut bench, 1, "t")[0];
+    bench.publish("t");
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let pieces = bench.engine.poll_write(bench.now, visited);
+    let all = pieces.iter().map(|p| p.bytes().len()).sum();
+    bench.engine.handle_written(bench.now, id, all, true);
+    bench.publish("t");
+    assert_eq!(bench.engine.poll_visit(bench.now), None);
+    bench.engine.handle_writable(bench.now, id);
+    assert_eq!(visits(&mut bench), [(id, vec![2])]);
+}
