@@ -28,6 +28,26 @@ pub(crate) fn refusal(code: ErrorCode, field: &'static str, message: &str) -> Co
     }
 }
 
+/// What is said of a subscription that isn't there.
+pub(crate) fn not_subscribed() -> CommandError {
+    refusal(
+        ErrorCode::NotSubscribed,
+        "topic",
+        "this session has no such subscription",
+    )
+}
+
+/// An error as its client is told.
+pub(crate) fn frame_of<'a>(error: &'a CommandError, id: Option<&'a Id>) -> encode::ErrorFrame<'a> {
+    encode::ErrorFrame {
+        id,
+        code: error.code,
+        message: &error.message,
+        field: error.field.as_deref(),
+        retry_after_ms: None,
+    }
+}
+
 impl Engine {
     /// One command of a client.
     pub fn handle_text(&mut self, now: Now, session: SessionId, text: &str) {
@@ -106,20 +126,14 @@ impl Engine {
         })
     }
 
-    fn answer_error(&mut self, index: u32, id: Option<&Id>, error: &CommandError) {
+    pub(crate) fn answer_error(&mut self, index: u32, id: Option<&Id>, error: &CommandError) {
         match error.code {
             ErrorCode::Limit => self.stats.rejected_limit += 1,
             ErrorCode::Forbidden => self.stats.rejected_forbidden += 1,
             _ => self.stats.rejected_bad += 1,
         }
-        let frame = encode::ErrorFrame {
-            id: None,
-            code: error.code,
-            message: &error.message,
-            field: error.field.as_deref(),
-            retry_after_ms: None,
-        };
-        self.refuse(index, id.or(error.id.as_ref()), &frame);
+        let frame = frame_of(error, id.or(error.id.as_ref()));
+        self.send(index, |out| encode::error(out, &frame));
     }
 
     /// Whether a command is within the session's rate; if not, it is refused here.
@@ -249,13 +263,7 @@ impl Engine {
             .views
             .find(text)
             .and_then(|view| self.named(session, view));
-        found.ok_or_else(|| {
-            refusal(
-                ErrorCode::NotSubscribed,
-                "topic",
-                "this session has no such subscription",
-            )
-        })
+        found.ok_or_else(not_subscribed)
     }
 
     /// Tells a client where its subscription begins.

@@ -7,7 +7,7 @@ use pubsub_wire::value::{Ledger, Mode};
 use pubsub_wire::{CommandError, ErrorCode, Id, encode};
 
 use crate::cohort::SubKey;
-use crate::command::refusal;
+use crate::command::{frame_of, not_subscribed, refusal};
 use crate::config::Now;
 use crate::cursor;
 use crate::engine::Engine;
@@ -123,7 +123,10 @@ impl Engine {
 
     pub(crate) fn compose_ledger(&mut self, now: Now, id: Option<&Id>, key: SubKey) -> Rc<[u8]> {
         let Some(index) = self.subscription_index(key) else {
-            return Rc::from([]);
+            // The hub has refused it since it was asked for.
+            let error = not_subscribed();
+            let frame = frame_of(&error, id);
+            return Rc::from(self.frames.text(|out| encode::error(out, &frame)));
         };
         self.settle_for_ledger(now, index);
         let subscription = &self.subscriptions[index as usize];

@@ -12,13 +12,14 @@ use pubsub_wire::value::{Gap, GapReason, Mode};
 use pubsub_wire::{ErrorCode, encode};
 
 use crate::cohort::SubKey;
+use crate::command::not_subscribed;
 use crate::config::Now;
 use crate::cursor::{lift, place};
 use crate::engine::Engine;
 use crate::history::{History, Past, Slice, Step};
 use crate::hub::{EntryRef, HubRequest, LostHistory, Refusal, SliceHead, Start};
 use crate::ring::Seat;
-use crate::subscription::Stage;
+use crate::subscription::{Leave, Stage};
 
 #[derive(Debug)]
 struct Ask {
@@ -303,7 +304,9 @@ impl Engine {
             return;
         };
         for key in ask.waiters {
-            let Some(index) = self.subscription_index(key) else {
+            // The end of one that leaves is under way.
+            let stays = |i: &u32| !self.subscriptions[*i as usize].leaving;
+            let Some(index) = self.subscription_index(key).filter(stays) else {
                 continue;
             };
             self.refuse_opening(index, why.code, why.message, why.retry_after_ms);
@@ -322,7 +325,7 @@ impl Engine {
         let session = self.subscriptions[index as usize].session;
         let opening = self.subscriptions[index as usize].extra().opening.take();
         self.remove_subscription(index);
-        let id = opening.and_then(|o| o.id);
+        let (id, leave) = opening.map_or((None, None), |o| (o.id, o.leave));
         let frame = encode::ErrorFrame {
             id: None,
             code,
@@ -331,5 +334,10 @@ impl Engine {
             retry_after_ms,
         };
         self.refuse(session, id.as_ref(), &frame);
+        if let Some(Leave(id)) = leave
+            && self.sessions.contains(session as usize)
+        {
+            self.answer_error(session, id.as_ref(), &not_subscribed());
+        }
     }
 }

@@ -385,6 +385,57 @@ fn those_who_want_the_same_share_one_question() {
     assert_eq!(told, [(ids[0], vec![5]), (ids[1], vec![5])]);
 }
 
+/// The hub can't answer.
+fn fail(bench: &mut Bench, request: u32) {
+    let why = Refusal {
+        code: pubsub_wire::ErrorCode::Unavailable,
+        message: "later",
+        retry_after_ms: Some(40),
+    };
+    bench
+        .engine
+        .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
+}
+
+fn answers(all: &[Value]) -> Value {
+    let told = |f: &Value| json!([f["id"], f["op"], f["code"]]);
+    all.iter().map(told).collect()
+}
+
+#[test]
+fn who_is_refused_its_beginning_has_every_command_answered() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let (request, _) = ask(&mut bench, id, r#""id":1,"from":"earliest""#);
+    bench.say(id, r#"{"op":"ledger","id":2,"topic":"t"}"#);
+    bench.say(id, r#"{"op":"unsubscribe","id":3,"topic":"t"}"#);
+    fail(&mut bench, request);
+    let told = json!([
+        [2, "error", "not_subscribed"],
+        [1, "error", "unavailable"],
+        [3, "error", "not_subscribed"],
+    ]);
+    assert_eq!(answers(&bench.take(id)), told);
+    let stats = bench.engine.stats();
+    assert_eq!((stats.subscriptions, stats.views), (0, 0));
+}
+
+#[test]
+fn who_leaves_while_the_log_is_read_for_it_is_not_told_that_it_could_not_be() {
+    let mut bench = Bench::new();
+    bench.offset = 9;
+    let id = bench.open();
+    let (request, _) = ask(&mut bench, id, r#""id":1,"from":"earliest""#);
+    bench.slice(piece(request, 0, 5), "t", &[4, 5]);
+    assert_eq!(offsets(&bench.take(id)), [4, 5]);
+    let (request, _) = bench.reads()[0];
+    bench.say(id, r#"{"op":"unsubscribe","id":2,"topic":"t"}"#);
+    fail(&mut bench, request);
+    let told = json!([[2, "unsubscribed", null]]);
+    assert_eq!(answers(&bench.take(id)), told);
+    assert_eq!(bench.engine.stats().subscriptions, 0);
+}
+
 #[test]
 fn who_is_refused_its_beginning_is_told_why_and_may_try_again() {
     let mut bench = Bench::new();
