@@ -29,7 +29,6 @@ impl Engine {
             return;
         }
         let mut plan = std::mem::take(&mut self.plan);
-        let planned = plan.pieces.iter().map(|p| p.bytes().len()).sum::<usize>();
         let over = self.carry_out(now, index, &plan, bytes);
         let touched = plan.touched;
         plan.clear();
@@ -44,7 +43,7 @@ impl Engine {
         if self.session_index(session).is_none() {
             return;
         }
-        if blocked || bytes < planned {
+        if blocked {
             self.block(now, index);
         } else {
             self.queue(index);
