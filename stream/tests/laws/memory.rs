@@ -328,3 +328,20 @@ fn frames_that_wait_may_use_all_the_memory_there_is() {
     wait_for_rest(&mut world);
     assert_eq!(world.machine.stats().closed_slow, 2);
 }
+
+#[test]
+fn one_that_conflates_is_told_when_memory_takes_the_newest_of_a_key() {
+    let mut world = world(sizes(1, 1000)[0] + sizes(1, 1)[0] + 1);
+    let settings = json!({"overflow": "conflate", "bound": {"messages": 2}});
+    let script = client("t.a", settings);
+    let who = begin(&mut world, &script);
+    script.step(&mut world, who, &Step::Refuse, 0);
+    // The last of its key, which nothing supersedes; what follows supersedes each other.
+    script.step(&mut world, who, &of(0, 1, 1000), 1);
+    for number in 2..7 {
+        script.step(&mut world, who, &of(0, 2, 1), number);
+    }
+    let came = came(&end(&mut world, &script, who));
+    assert_eq!(Value::from(came), json!([["memory", 1, 4], 6]));
+    assert_eq!(world.machine.stats().lost_memory, 4);
+}
