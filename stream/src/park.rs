@@ -15,7 +15,7 @@ use crate::cursor;
 use crate::engine::Engine;
 use crate::ring::{Hold, Reach};
 use crate::session::{NONE, Rest};
-use crate::subscription::{Stage, Subscription};
+use crate::subscription::Subscription;
 
 impl Engine {
     /// The kernel refused: what the session's subscriptions wait for is bounded from now on.
@@ -69,7 +69,7 @@ impl Engine {
     /// How much may come before a parked subscription is to be looked at.
     fn trip_reach(&self, index: u32) -> Option<Reach> {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.stage != Stage::Ring || subscription.mode == Mode::Replay {
+        if !subscription.is_bounded() {
             return None;
         }
         let left = subscription.reach(&self.views, self.under_way_bytes(subscription));
@@ -125,8 +125,7 @@ impl Engine {
     /// Whether a subscription is parked and something is to act at an age.
     fn acts_at_age(&self, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
-        subscription.stage == Stage::Ring
-            && subscription.mode != Mode::Replay
+        subscription.is_bounded()
             && subscription.hold == Hold::Parked
             && (subscription.overflow == Overflow::Disconnect || self.acts_at_half(index))
     }
@@ -205,17 +204,15 @@ impl Engine {
     /// Whether its session ends when it passes its bound.
     fn may_end(&self, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
-        subscription.overflow == Overflow::Disconnect && subscription.hold == Hold::Parked
+        subscription.overflow == Overflow::Disconnect
+            && subscription.hold == Hold::Parked
+            && subscription.is_bounded()
     }
 
     /// Ends the session of a subscription that has passed its bound and wants that.
     fn disconnect_if_over(&mut self, now: Now, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        if !self.may_end(index)
-            || subscription.stage != Stage::Ring
-            || subscription.mode == Mode::Replay
-            || subscription.leaving
-        {
+        if !self.may_end(index) || subscription.leaving {
             return;
         }
         let age = self

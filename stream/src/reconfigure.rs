@@ -5,7 +5,7 @@
 //! position and no count is lost.
 
 use pubsub_wire::command::{FieldError, Patch, Reconfigure};
-use pubsub_wire::value::{Batch, Bound, Mode, Overflow, Rate, RateMode, Settings};
+use pubsub_wire::value::{Batch, Bound, Overflow, Rate, RateMode, Settings};
 use pubsub_wire::{CommandError, ErrorCode, Id, encode};
 
 use crate::command::refusal;
@@ -146,9 +146,7 @@ impl Engine {
             return;
         }
         let head = self.views.cohort(subscription.cohort).ring.head();
-        let waits = subscription.stage == Stage::Ring
-            && subscription.mode != Mode::Replay
-            && subscription.cursor < head;
+        let waits = subscription.is_bounded() && subscription.cursor < head;
         // What spills is read from the log whole.
         let conflates = (before == Overflow::Conflate && overflow != Overflow::Spill)
             || overflow == Overflow::Conflate;

@@ -328,6 +328,11 @@ impl Subscription {
         }
     }
 
+    /// Whether its bound acts: it stands in the ring, and reads nothing again from the log.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.stage == Stage::Ring && self.mode != Mode::Replay
+    }
+
     /// Whether each of its messages comes in a `batch`.
     pub(crate) fn is_batched(&self) -> bool {
         self.terms.as_ref().is_some_and(|t| t.batch.is_some())
