@@ -19,7 +19,6 @@ use crate::history::Past;
 use crate::hub::EntryRef;
 use crate::operator::{Open, Publication, Released, write_item};
 use crate::ring::{NewEntry, Seat};
-use crate::subscription::Subscription;
 
 impl Engine {
     /// An entry of the hub goes into every view it belongs to.
@@ -446,9 +445,8 @@ impl Engine {
         }
         for at in 0..cohort.members.len() {
             let subscription = &mut self.subscriptions[cohort.members[at] as usize];
-            let overtaken =
-                |s: &Subscription| s.held.is_some() && !s.waits && s.cursor < cohort.ring.first();
-            if overtaken(subscription) {
+            // To those who were not overtaken this changes nothing.
+            if subscription.held.is_some() {
                 lift(subscription, cohort);
                 place(subscription, cohort);
             }
