@@ -27,7 +27,7 @@ impl Engine {
                 count,
             } => self.on_lost(now, view, (from, to), count),
             HubEvent::Slice { head, entries } => self.on_slice(now, head, entries),
-            HubEvent::ReadFailed { request, why } => self.on_read_failed(request, &why),
+            HubEvent::ReadFailed { request, why } => self.on_read_failed(now, request, &why),
             HubEvent::Published { request, offset } => self.on_published(request, offset),
             HubEvent::PublishFailed { request, why } => self.on_publish_failed(request, &why),
         }

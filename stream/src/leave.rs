@@ -33,10 +33,6 @@ impl Engine {
             self.forget_name(index);
             return Ok(());
         }
-        if !drain {
-            self.leave(now, index, id);
-            return Ok(());
-        }
         if subscription.draining().is_some() {
             return Err(refusal(
                 ErrorCode::NotSubscribed,
@@ -44,7 +40,11 @@ impl Engine {
                 "it is being unsubscribed already",
             ));
         }
-        self.drain(now, index, id);
+        if drain {
+            self.drain(now, index, id);
+        } else {
+            self.leave(now, index, id);
+        }
         Ok(())
     }
 
@@ -80,6 +80,16 @@ impl Engine {
         if self.subscription_index(key).is_some() {
             self.queue(session);
         }
+    }
+
+    /// Ends a drain with what is left undelivered in its ledger. `false`: there is none.
+    pub(crate) fn end_drain(&mut self, now: Now, index: u32) -> bool {
+        let extra = self.subscriptions[index as usize].extra.as_mut();
+        let Some(draining) = extra.and_then(|e| e.draining.take()) else {
+            return false;
+        };
+        self.leave(now, index, draining.id);
+        true
     }
 
     /// Ends a subscription at the next frame boundary.

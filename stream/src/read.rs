@@ -299,7 +299,7 @@ impl Engine {
     }
 
     /// A read could not be answered.
-    pub(crate) fn on_read_failed(&mut self, request: u32, why: &Refusal<'_>) {
+    pub(crate) fn on_read_failed(&mut self, now: Now, request: u32, why: &Refusal<'_>) {
         let Some(ask) = self.reads.asked.remove(&request) else {
             return;
         };
@@ -309,6 +309,9 @@ impl Engine {
             let Some(index) = self.subscription_index(key).filter(stays) else {
                 continue;
             };
+            if self.end_drain(now, index) {
+                continue;
+            }
             self.refuse_opening(index, why.code, why.message, why.retry_after_ms);
         }
         self.ask();

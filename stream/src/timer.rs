@@ -118,15 +118,14 @@ impl Engine {
         }
     }
 
-    /// A drain that took too long ends with what is left undelivered in its ledger. `false`: it is none.
+    /// A drain that took too long ends. `false`: it is none.
     fn check_drain(&mut self, now: Now, session: u32, index: u32) -> bool {
-        let subscription = &mut self.subscriptions[index as usize];
+        let subscription = &self.subscriptions[index as usize];
         let Some(until) = subscription.draining().map(|d| d.until_ns) else {
             return false;
         };
         if now.mono_ns >= until {
-            let draining = subscription.extra().draining.take();
-            self.leave(now, index, draining.and_then(|d| d.id));
+            self.end_drain(now, index);
         } else {
             self.arm(session, until);
         }

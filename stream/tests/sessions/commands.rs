@@ -420,3 +420,24 @@ fn what_is_left_of_a_batch_comes_alone_when_credit_is_lifted() {
     assert_eq!(rest[0].as_array().unwrap().len(), 1);
     assert_eq!(rest[0][0]["offset"], 2);
 }
+
+#[test]
+fn who_is_being_drained_goes_on_so_and_is_told_that_when_it_unsubscribes_again() {
+    for again in ["true", "false"] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        bench.subscribe(id, r#""topic":"t""#);
+        bench.publish("t");
+        bench.refuse(id);
+        let drain = r#"{"op":"unsubscribe","id":1,"topic":"t","drain":true}"#;
+        bench.say(id, drain);
+        let more = format!(r#"{{"op":"unsubscribe","id":2,"topic":"t","drain":{again}}}"#);
+        bench.say(id, &more);
+        bench.engine.handle_writable(bench.now, id);
+        let all = bench.take(id);
+        let told: Value = all.iter().map(|f| json!([f["op"], f["id"]])).collect();
+        let expected = json!([["error", 2], ["msg", null], ["unsubscribed", 1]]);
+        assert_eq!(told, expected);
+        assert_eq!(all[0]["code"], "not_subscribed");
+    }
+}

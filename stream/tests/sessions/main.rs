@@ -1,6 +1,7 @@
 //! What a session meets that no law predicts: heartbeats, closes, the control lane, rates, turns, and what the hub says in which order.
 //! Time is an argument.
 #![allow(unreachable_pub, reason = "a test's own modules")]
+mod answers;
 mod bench;
 mod closes;
 mod commands;

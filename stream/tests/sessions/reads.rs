@@ -55,15 +55,7 @@ fn no_more_reads_are_under_way_than_allowed_and_the_next_follows_each_answer() {
         asked.extend(bench.reads());
     }
     assert_eq!(asked.len(), 2, "{asked:?}");
-    let why = Refusal {
-        code: pubsub_wire::ErrorCode::Unavailable,
-        message: "no",
-        retry_after_ms: None,
-    };
-    let request = asked[0].0;
-    bench
-        .engine
-        .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
+    fail(&mut bench, asked[0].0);
     assert_eq!(bench.reads().len(), 1);
 }
 
@@ -421,6 +413,23 @@ fn who_is_refused_its_beginning_has_every_command_answered() {
 }
 
 #[test]
+fn a_drain_for_which_the_log_can_not_be_read_ends() {
+    let mut bench = Bench::new();
+    bench.offset = 9;
+    let id = bench.open();
+    let (request, _) = ask(&mut bench, id, r#""id":1,"from":"earliest""#);
+    bench.slice(piece(request, 0, 5), "t", &[4, 5]);
+    assert_eq!(offsets(&bench.take(id)), [4, 5]);
+    let (request, _) = bench.reads()[0];
+    let drain = r#"{"op":"unsubscribe","id":2,"topic":"t","drain":true}"#;
+    bench.say(id, drain);
+    assert_eq!(answers(&bench.take(id)), json!([]));
+    fail(&mut bench, request);
+    let told = json!([[2, "unsubscribed", null]]);
+    assert_eq!(answers(&bench.take(id)), told);
+}
+
+#[test]
 fn who_leaves_while_the_log_is_read_for_it_is_not_told_that_it_could_not_be() {
     let mut bench = Bench::new();
     bench.offset = 9;
@@ -441,14 +450,7 @@ fn who_is_refused_its_beginning_is_told_why_and_may_try_again() {
     let mut bench = Bench::new();
     let id = bench.open();
     let (request, _) = ask(&mut bench, id, r#""id":7,"from":"earliest""#);
-    let why = Refusal {
-        code: pubsub_wire::ErrorCode::Unavailable,
-        message: "later",
-        retry_after_ms: Some(40),
-    };
-    bench
-        .engine
-        .handle_hub(bench.now, HubEvent::ReadFailed { request, why });
+    fail(&mut bench, request);
     let all = bench.take(id);
     let fields = ["op", "id", "code", "message", "retry_after_ms"];
     let told: Value = fields.iter().map(|f| all[0][*f].clone()).collect();
