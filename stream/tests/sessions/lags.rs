@@ -264,3 +264,22 @@ fn a_frame_under_way_counts_as_memory_as_long_as_one_of_those_who_share_it_waits
         assert_eq!(bench.engine.poll_closed(), None);
     }
 }
+
+#[test]
+fn nothing_is_kept_of_what_all_have_taken() {
+    let mut bench = Bench::new();
+    let ids = [bench.open(), bench.open()];
+    for id in ids {
+        bench.subscribe(id, r#""topic":"t""#);
+    }
+    bench.publish("t");
+    let first = bench.engine.poll_visit(bench.now).unwrap();
+    bench.write(first, usize::MAX);
+    assert!(
+        bench.engine.stats().ring_bytes > 0,
+        "one has yet to take it"
+    );
+    let second = bench.engine.poll_visit(bench.now).unwrap();
+    bench.write(second, usize::MAX);
+    assert_eq!(bench.engine.stats().ring_bytes, 0);
+}
