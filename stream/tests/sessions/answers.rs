@@ -78,6 +78,22 @@ impl World {
             let said: Vec<u64> = client.said.keys().copied().collect();
             assert_eq!(told, said, "seed {seed}: {:#?} {all:#?}", client.said);
         }
+        for id in self.clients.keys() {
+            self.bench.engine.handle_disconnect(self.bench.now, *id);
+        }
+        let stats = self.bench.engine.stats();
+        assert_eq!(
+            [
+                stats.sessions,
+                stats.subscriptions,
+                stats.views,
+                stats.behind,
+                stats.replaying,
+                stats.ring_bytes
+            ],
+            [0; 6],
+            "seed {seed}"
+        );
     }
 
     fn step(&mut self) {
