@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use pubsub_stream::hub::{HubEvent, HubRequest, Refusal, SliceHead, Start};
-use pubsub_stream::{GoawayReason, Peer, SessionId};
+use pubsub_stream::{Config, GoawayReason, Peer, SessionId};
 use pubsub_wire::ErrorCode;
 
-use crate::bench::{Bench, SECOND, frames, piece};
+use crate::bench::{Bench, SECOND, config, frames, piece};
 
 const TOPICS: [&str; 2] = ["a", "b"];
 /// Visits, or rounds of them, after which an engine is taken to run in a circle.
@@ -38,7 +38,11 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         Self {
-            bench: Bench::new(),
+            bench: Bench::with(Config {
+                // In some, memory is short.
+                ring_bytes: [1 << 20, 3000, 600][seed as usize % 3],
+                ..config()
+            }),
             rng: Rng::with_seed(seed),
             clients: BTreeMap::new(),
             log: Vec::new(),
