@@ -239,12 +239,12 @@ impl World {
         } else {
             some[some.len() - 1]
         };
-        let head = SliceHead {
+        let piece = SliceHead {
             joined,
             ..piece(request, after, end)
         };
         let topic = topic.clone();
-        self.bench.slice(head, &topic, some);
+        self.bench.slice(piece, &topic, some);
     }
 
     fn set_refuses(&mut self, id: SessionId, refuses: bool) {

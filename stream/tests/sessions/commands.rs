@@ -145,9 +145,8 @@ fn what_was_refused_for_its_bytes_leaves_room_for_smaller_ones() {
     assert_eq!(publish(&mut bench, 1), 0);
 }
 
-#[test]
-fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_allowed() {
-    let none = Defaults::default;
+/// A node with settings of its own for quotes.
+fn node() -> Config {
     let sample = Rate {
         mode: RateMode::Sample,
         ms: 50,
@@ -164,13 +163,13 @@ fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_a
         bytes,
         age_ms,
     };
-    let mut bench = Bench::with(Config {
+    Config {
         defaults: vec![
             Defaults {
                 pattern: "quotes.>".into(),
                 overflow: Some(Overflow::Conflate),
                 bound: bound(Some(10), None),
-                ..none()
+                ..Defaults::default()
             },
             Defaults {
                 pattern: "quotes.*".into(),
@@ -182,7 +181,6 @@ fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_a
                     messages: None,
                     bytes: None,
                 }),
-                ..none()
             },
         ],
         most: vec![
@@ -190,7 +188,12 @@ fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_a
             (">".into(), most(2000, 1 << 21, 40_000)),
         ],
         ..config()
-    });
+    }
+}
+
+#[test]
+fn a_subscription_has_what_it_names_then_what_the_node_has_and_no_more_than_is_allowed() {
+    let mut bench = Bench::with(node());
     let id = bench.open();
     let ms = json!({"ms": 5});
     let sample = json!({"mode": "sample", "ms": 50, "when": "always"});
