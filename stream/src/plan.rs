@@ -255,7 +255,12 @@ impl Engine {
         match self.subscriptions[index as usize].stage {
             Stage::Opening => {}
             Stage::Ring => self.plan_ring(now, index, until),
-            Stage::History => self.plan_history(index, until),
+            Stage::History => {
+                self.plan_history(index, until);
+                if self.subscriptions[index as usize].credit == 0 {
+                    self.plan_drained(now, index);
+                }
+            }
         }
     }
 

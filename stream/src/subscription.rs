@@ -387,8 +387,9 @@ impl Subscription {
         let through = self.backlog().is_none() && self.cursor >= self.end(stand);
         let closes = extra.hole.is_some() && through && self.under_way == 0;
         let gap = matches!(self.backlog().and_then(Backlog::front), Some(Part::Gap(_)));
-        let drained = extra.draining.is_some() && (through || self.credit == 0);
-        self.stage == Stage::Ring && (may_switch || closes || gap || drained)
+        let starved = extra.draining.is_some() && self.credit == 0;
+        let drained = extra.draining.is_some() && through;
+        starved || self.stage == Stage::Ring && (may_switch || closes || gap || drained)
     }
 
     /// Whether messages wait that would be handed over, had they credit.

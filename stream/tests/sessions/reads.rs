@@ -572,3 +572,31 @@ fn who_waits_for_the_log_and_not_for_its_socket_is_not_slow() {
     hundred_seconds(&mut bench);
     assert_eq!(bench.engine.poll_closed(), None);
 }
+
+#[test]
+fn a_drain_in_history_ends_where_credit_does() {
+    for credit in [0, 1, 2] {
+        let mut bench = Bench::new();
+        bench.offset = 9;
+        let id = bench.open();
+        let rest = format!(r#""from":"earliest","credit":{credit}"#);
+        let (request, _) = ask(&mut bench, id, &rest);
+        bench.slice(piece(request, 0, 5), "t", &[3, 4, 5]);
+        let drain = r#"{"op":"unsubscribe","id":2,"topic":"t","drain":true}"#;
+        bench.say(id, drain);
+        let all = bench.take(id);
+        assert_eq!(offsets(&all), [3, 4][..credit]);
+        let last = all.last().unwrap();
+        assert_eq!(
+            (&last["op"], &last["id"]),
+            (&"unsubscribed".into(), &2.into())
+        );
+        let told = &last["ledger"];
+        let told = json!([
+            told["published"],
+            told["delivered"],
+            told["pending"]["memory"]
+        ]);
+        assert_eq!(told, json!([3, credit, 3 - credit]));
+    }
+}
