@@ -58,19 +58,14 @@ impl Engine {
         let ([piece], [item]) = (&self.plan.pieces[..], &self.plan.items[..]) else {
             return false;
         };
-        let is_whole = item.what == What::Messages
-            && item.place == Place::Ring
-            && bytes == piece.bytes().len();
+        let is_whole = item.what == What::Messages && bytes == piece.bytes().len();
         let (index, to) = (item.subscription, item.at + 1);
         if !is_whole || self.sessions[session as usize].ready != 1 || !self.keeps_up(index, to) {
             return false;
         }
         let subscription = &mut self.subscriptions[index as usize];
+        debug_assert_eq!(to, subscription.cursor + u64::from(item.count));
         let cohort = self.views.cohort_mut(subscription.cohort);
-        let is_next = to == subscription.cursor + u64::from(item.count);
-        if !is_next || subscription.waits {
-            return false;
-        }
         lift(subscription, cohort);
         subscription.cursor = to;
         subscription.last = subscription.last.max(item.offset);
