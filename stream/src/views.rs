@@ -306,6 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_of_topics_is_begun_anew_once_it_is_too_much() {
+        let mut views = Views::default();
+        let all = views.insert(">", &Rc::from("e"));
+        let mut found = Vec::new();
+        for number in 0..REMEMBERED_MAX {
+            views.route(&number.to_string(), &mut found);
+        }
+        assert_eq!(views.matching.len(), REMEMBERED_MAX);
+        views.route("0", &mut found);
+        assert_eq!(views.matching.len(), REMEMBERED_MAX);
+        views.route("one more", &mut found);
+        assert_eq!((views.matching.len(), found), (1, vec![all]));
+    }
+
+    #[test]
     fn a_view_is_found_by_its_text_and_by_its_number() {
         let mut views = Views::default();
         let index = views.insert("a", &Rc::from("e"));
