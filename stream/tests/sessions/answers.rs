@@ -41,6 +41,7 @@ impl World {
             bench: Bench::with(Config {
                 // In some, memory is short.
                 ring_bytes: [1 << 20, 3000, 600][seed as usize % 3],
+                heartbeat_ns: 5 * SECOND,
                 ..config()
             }),
             rng: Rng::with_seed(seed),
@@ -129,7 +130,7 @@ impl World {
             }
             95..98 => self.connect(),
             98 => self.close_one(),
-            _ if self.rng.u8(..10) == 0 => {
+            _ if self.rng.u8(..4) == 0 => {
                 let window_ms = self.rng.u64(..3000);
                 let now = self.bench.now;
                 let reason = GoawayReason::Restart;
