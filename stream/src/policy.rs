@@ -278,7 +278,10 @@ impl Engine {
             // The window before a hole is pinned: only memory can have taken from it.
             (Some(hole), _) => available.min(hole.from),
             // The ring may have let go of more, which then was more than the bound allows.
-            (None, Overflow::DropOldest | Overflow::Disconnect) => available.min(ring.taken()),
+            (None, Overflow::DropOldest) => available.min(ring.taken()),
+            (None, Overflow::Disconnect) if subscription.hold == Hold::Parked => {
+                available.min(ring.taken())
+            }
             (None, _) => available,
         };
         match subscription.overflow {
