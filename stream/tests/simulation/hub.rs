@@ -125,6 +125,15 @@ impl Hub {
         engine.handle_hub_down(now);
     }
 
+    /// The link is lost and all that was under way on it; the log goes on.
+    pub fn lose_link(&mut self, now: Now, engine: &mut Engine) {
+        self.up = false;
+        self.watched.clear();
+        self.placed.clear();
+        self.published.clear();
+        engine.handle_hub_down(now);
+    }
+
     /// Retention takes all but the newest `keep`.
     pub fn forget(&mut self, keep: usize) {
         self.first = self.first.max(self.log.len().saturating_sub(keep));

@@ -378,8 +378,12 @@ impl World {
     fn hub_event(&mut self) {
         if !self.hub.up {
             self.hub.connect(self.now, &mut self.engine);
-        } else if self.rng.u8(..6) == 0 {
-            self.hub.restart(self.now, &mut self.engine);
+        } else {
+            match self.rng.u8(..6) {
+                0 => self.hub.restart(self.now, &mut self.engine),
+                1 => self.hub.lose_link(self.now, &mut self.engine),
+                _ => {}
+            }
         }
     }
 
