@@ -169,3 +169,30 @@ fn a_quiet_subscriber_is_told_how_far_the_others_are_after_twelve_seconds() {
         assert_eq!(position["offset"], bench.offset);
     }
 }
+
+#[test]
+fn what_was_superseded_before_a_loss_is_counted_as_conflated() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let bound = r#""overflow":"conflate","bound":{"messages":4}"#;
+    bench.subscribe(id, &format!(r#""topic":"t",{bound}"#));
+    for _ in 0..3 {
+        bench.publish("t");
+        bench.refuse(id);
+    }
+    lose(&mut bench, 9, Some(6));
+    bench.publish("t");
+    bench.engine.handle_writable(bench.now, id);
+    let gap = json!(["retention", 4, 9, 6, "e", 9]);
+    assert_eq!(came(&bench.take(id)), json!([gap, 10]));
+    bench.say(id, r#"{"op":"ledger","id":1,"topic":"t"}"#);
+    let ledger = &bench.take(id)[0]["ledger"];
+    let told = json!([
+        ledger["delivered"],
+        ledger["conflated"],
+        ledger["retention"]
+    ]);
+    assert_eq!(told, json!([1, 3, 6]));
+    let stats = bench.engine.stats();
+    assert_eq!((stats.conflated, stats.lost_retention), (3, 6));
+}
