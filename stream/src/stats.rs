@@ -150,6 +150,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_and_delivered_adds_up() {
+        let mut stats = Stats::default();
+        let lost = Lost {
+            drop_oldest: 2,
+            drop_newest: 3,
+            memory: 4,
+            expired: 5,
+            retention: 6,
+            filtered: 7,
+        };
+        let now = Now {
+            mono_ns: 9_000,
+            wall_us: 0,
+        };
+        for _ in 0..2 {
+            stats.add_lost(&lost);
+            stats.count_delivered(now, 4_000, 3, 100);
+        }
+        let counted = [
+            stats.lost_drop_oldest,
+            stats.lost_drop_newest,
+            stats.lost_memory,
+            stats.lost_expired,
+            stats.lost_retention,
+        ];
+        assert_eq!(counted, [4, 6, 8, 10, 12]);
+        assert_eq!((stats.delivered, stats.delivered_bytes), (6, 200));
+        assert_eq!(stats.delivery.counts[Histogram::bucket(5_000)], 6);
+    }
+
+    #[test]
     fn a_duration_lies_below_the_bound_of_its_bucket_and_not_below_the_one_before() {
         for exponent in 0..38 {
             for ns in [

@@ -301,22 +301,29 @@ fn who_takes_nothing_gives_its_slice_back_where_memory_is_short_and_asks_again_o
 
 #[test]
 fn what_is_left_of_an_epoch_that_ended_is_not_given_back() {
-    let mut bench = Bench::new();
-    let id = joined_reader(&mut bench, 20);
-    bench.offset = 0;
-    bench.restart_hub("f");
-    assert_eq!(bench.reads(), []);
-    bench.publish("t");
-    bench.refuse(id);
-    bench.engine.handle_writable(bench.now, id);
-    assert_eq!(bench.reads(), []);
-    let all = bench.take(id);
-    let mut came = TWENTY.to_vec();
-    came.push(1);
-    assert_eq!(offsets(&all), came);
-    assert_eq!(gap(&all), json!(["epoch", null, null, null, "f", 0]));
-    let ledger = ledger(&mut bench, id, &["published", "delivered"]);
-    assert_eq!(ledger, json!([1, 1]));
+    for joined in [true, false] {
+        let mut bench = Bench::new();
+        let id = if joined {
+            joined_reader(&mut bench, 20)
+        } else {
+            reader(&mut bench, "", 20)
+        };
+        bench.offset = 0;
+        bench.restart_hub("f");
+        assert_eq!(bench.reads(), []);
+        bench.publish("t");
+        bench.refuse(id);
+        bench.engine.handle_writable(bench.now, id);
+        assert_eq!(bench.reads(), []);
+        let all = bench.take(id);
+        let mut came = TWENTY.to_vec();
+        came.push(1);
+        assert_eq!(offsets(&all), came);
+        assert_eq!(bench.reads(), []);
+        assert_eq!(gap(&all), json!(["epoch", null, null, null, "f", 0]));
+        let ledger = ledger(&mut bench, id, &["published", "delivered"]);
+        assert_eq!(ledger, json!([1, 1]));
+    }
 }
 
 #[test]

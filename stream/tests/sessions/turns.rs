@@ -254,3 +254,16 @@ fn a_socket_that_took_all_and_takes_no_more_is_left_alone_until_it_does() {
     bench.engine.handle_writable(bench.now, id);
     assert_eq!(visits(&mut bench), [(id, vec![2])]);
 }
+
+#[test]
+fn one_without_credit_is_not_visited_for_what_it_can_not_be_given() {
+    let mut bench = Bench::new();
+    let ids: Vec<SessionId> = (0..3).map(|_| bench.open()).collect();
+    for (id, credit) in ids.iter().zip([5, 0, 5]) {
+        bench.subscribe(*id, &format!(r#""topic":"t","credit":{credit}"#));
+    }
+    bench.publish("t");
+    let mut came = visits(&mut bench);
+    came.sort_unstable();
+    assert_eq!(came, [(ids[0], vec![1]), (ids[2], vec![1])]);
+}
