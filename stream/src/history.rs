@@ -145,3 +145,48 @@ impl History {
         self.joined = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(offset: i64, bytes: u32) -> Past {
+        Past {
+            offset,
+            mono_ns: 0,
+            frame: Rc::from([]),
+            seat: Seat::default(),
+            bytes,
+        }
+    }
+
+    #[test]
+    fn slices_count_against_their_budget_by_what_they_still_hold() {
+        let budget = Rc::new(Cell::new(0));
+        let entry = size_of::<Past>();
+        let mut slice = Slice::new(vec![past(1, 10), past(2, 20), past(3, 30)], &budget);
+        let other = Slice::new(vec![past(9, 1)], &budget);
+        assert_eq!(budget.get(), 61 + 4 * entry);
+        assert_eq!(slice.pop(), Some(3));
+        assert_eq!(budget.get(), 31 + 3 * entry);
+        drop(other);
+        assert_eq!(budget.get(), 30 + 2 * entry);
+        drop(slice);
+        assert_eq!(budget.get(), 0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_slice_is_pending_until_it_is_given_back() {
+        let budget = Rc::new(Cell::new(0));
+        let mut history = History::new(4, false);
+        assert_eq!((history.pending(), history.pending_bytes()), (0, 0));
+        history.slice = Some(Rc::new(Slice::new(vec![past(5, 10), past(7, 20)], &budget)));
+        (history.index, history.published, history.joined) = (1, 2, true);
+        assert_eq!((history.pending(), history.pending_bytes()), (1, 20));
+        assert_eq!(history.next().map(|p| p.offset), Some(7));
+        history.put_back(5);
+        assert_eq!((history.after, history.published), (5, 1));
+        assert_eq!((history.pending(), budget.get()), (0, 0));
+        assert!(history.next().is_none() && !history.joined);
+    }
+}

@@ -181,7 +181,7 @@ impl Engine {
             // Before the first of the snapshot; without one, where the live stream goes on.
             head.start = past.first().map_or(head.end, |p| p.offset - 1);
         }
-        let slice = Rc::new(Slice::new(past, &self.reads.bytes));
+        let slice = Rc::new(Slice::new(past, self.reads.bytes()));
         for key in ask.waiters {
             if let Some(index) = self.subscription_index(key) {
                 self.hand_slice(now, index, &head, &slice, compacted);
@@ -341,6 +341,27 @@ impl Engine {
             && self.sessions.contains(session as usize)
         {
             self.answer_error(session, id.as_ref(), &not_subscribed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_short_past_half_of_what_they_may_hold_and_none_is_asked_for_past_all_of_it() {
+        let held = Rc::new(Cell::new(0));
+        let reads = Reads::new(2, 100, Rc::clone(&held));
+        for (bytes, is_short, may_ask) in [
+            (0, false, true),
+            (50, false, true),
+            (51, true, true),
+            (100, true, true),
+            (101, true, false),
+        ] {
+            held.set(bytes);
+            assert_eq!((reads.is_short(), reads.may_ask()), (is_short, may_ask));
         }
     }
 }
