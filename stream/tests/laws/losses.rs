@@ -252,3 +252,63 @@ fn what_is_told_before_the_end_of_an_epoch_names_that_epoch() {
         assert_eq!(epochs, ["e", "f"]);
     }
 }
+
+#[test]
+fn what_waits_of_a_former_epoch_is_lost_to_one_that_goes_back_to_the_log() {
+    let rate = json!({"mode": "sample", "ms": 1000});
+    let all = json!([["epoch", null, null], 4, 5, 6]);
+    // The smaller bound acts before, by the policy that was.
+    let fewer = json!([["epoch", null, null], ["drop_oldest", 4, 4], 5, 6]);
+    for (settings, change, expected) in [
+        (json!({}), json!({"batch": {"ms": 20}}), &all),
+        (
+            json!({"overflow": "conflate"}),
+            json!({"overflow": "drop_oldest"}),
+            &all,
+        ),
+        (json!({"rate": rate}), json!({"rate": null}), &fewer),
+    ] {
+        let mut one = One::new(settings);
+        one.step(&Step::Refuse);
+        one.step(&publish(&[1]));
+        one.step(&publish(&[2, 1]));
+        one.change(change);
+        one.world.begin_epoch("f");
+        one.step(&publish(&[0, 0]));
+        one.change(json!({"overflow": "spill", "bound": {"messages": 1}}));
+        one.step(&publish(&[0]));
+        let (came, [_, last]) = one.end();
+        assert_eq!(came, *expected);
+        assert_eq!(last["published"], 3);
+    }
+}
+
+#[test]
+fn a_loss_is_told_to_one_for_whom_a_rate_holds_nothing_yet() {
+    for refuses in [false, true] {
+        let mut first = One::new(json!({"rate": {"mode": "throttle", "ms": 1000}}));
+        first.step(&publish(&[0, 0]));
+        // What the rate still holds is older than its start.
+        let second = first.world.open();
+        first.script.begin(&mut first.world, second);
+        if refuses {
+            first
+                .script
+                .step(&mut first.world, second, &Step::Refuse, 10);
+        }
+        first.world.lose(2);
+        first
+            .script
+            .step(&mut first.world, second, &publish(&[0]), 11);
+        first
+            .script
+            .step(&mut first.world, second, &Step::Ledger, 12);
+        first
+            .script
+            .step(&mut first.world, second, &Step::TakeAll, 13);
+        first.world.wait_us(QUIET_US);
+        let told = [0, second].map(|who| Value::from(came(&first.world.transcript(who))));
+        let lost = json!(["retention", 3, 4]);
+        assert_eq!(told, [json!([1, 2, lost, 5]), json!([lost, 5])]);
+    }
+}
