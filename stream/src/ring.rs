@@ -112,9 +112,8 @@ impl Ring {
             .iter()
             .rev()
             .find(|m| m.kind == Kind::Epoch && m.ordinal >= self.first);
-        let (from, base) = epoch.map_or((self.first, self.base_position), |m| {
-            (m.ordinal + 1, m.after)
-        });
+        let begin = (self.first, self.base_position);
+        let (from, base) = epoch.map_or(begin, |m| (m.ordinal, m.after));
         if position < base {
             return None;
         }

@@ -40,6 +40,8 @@ fn a_parked_cursor_keeps_no_more_than_the_reach() {
     let mut ring = ring_of(5);
     ring.release(1, Hold::Live);
     ring.hold(1, Hold::Parked);
+    ring.evict(WIDE);
+    assert_eq!(ring.first(), 1);
     ring.evict(Reach {
         messages: 3,
         bytes: 1000,
@@ -48,6 +50,44 @@ fn a_parked_cursor_keeps_no_more_than_the_reach() {
     ring.release(1, Hold::Parked);
     ring.evict(WIDE);
     assert_eq!(ring.first(), 6, "nobody waits any more");
+}
+
+#[test]
+fn a_cursor_that_was_overtaken_keeps_what_the_reach_allows() {
+    let mut ring = ring_of(5);
+    ring.pop();
+    ring.evict(WIDE);
+    assert_eq!(ring.first(), 2);
+    for (bytes, first) in [(40, 2), (39, 3), (30, 3), (5, 5)] {
+        ring.evict(Reach { bytes, ..WIDE });
+        assert_eq!(ring.first(), first, "{bytes} bytes");
+    }
+    ring.evict(Reach {
+        messages: 1,
+        bytes: 5,
+    });
+    assert_eq!(ring.first(), 5, "one waits however large it is");
+    ring.release(1, Hold::Live);
+    ring.evict(WIDE);
+    assert_eq!(ring.first(), 6);
+}
+
+#[test]
+fn an_epoch_begins_after_its_mark() {
+    let mut ring = ring_of(2);
+    let mark = Mark {
+        ordinal: 3,
+        kind: Kind::Epoch,
+        before: 20,
+        after: 4,
+        epoch: None,
+        seen: 0,
+        filtered: 0,
+    };
+    ring.push_mark(mark, 0, vec![0; 10].into());
+    assert_eq!(ring.ordinal_after(3), None);
+    assert_eq!(ring.ordinal_after(4), Some(4));
+    assert_eq!(ring.position(), 4);
 }
 
 #[test]
@@ -110,4 +150,24 @@ fn what_others_pinned_behind_a_cursor_is_none_of_its_bytes() {
     }
     assert_eq!(ring.bytes_between(3, ring.head()), 10);
     assert_eq!(ring.bytes(), 20);
+    ring.unpin(1, 2);
+    assert_eq!(ring.bytes(), 10);
+}
+
+#[test]
+fn an_entry_stays_at_hand_for_as_many_windows_as_still_need_it() {
+    let mut ring = ring_of(3);
+    ring.pin(1, 3);
+    ring.pin(1, 2);
+    ring.unpin(1, 3);
+    ring.pop();
+    ring.pop();
+    assert_eq!(ring.first_pinned().map(|(at, _)| at), Some(1));
+    assert_eq!(ring.bytes(), 20);
+    ring.pin(1, 2);
+    ring.unpin(1, 2);
+    assert_eq!(ring.bytes(), 20);
+    ring.unpin(1, 2);
+    assert_eq!(ring.bytes(), 10);
+    assert!(ring.first_pinned().is_none());
 }

@@ -112,6 +112,7 @@ impl World {
             82..84 if self.rng.u8(..4) == 0 => self.disconnect(),
             82..84 => self.grant(),
             84 => self.hub_event(),
+            85 if self.rng.u8(..4) == 0 => self.set_wall_clock(),
             _ => {
                 let most = self.rng.usize(1..20);
                 self.hub.send(self.now, &mut self.engine, most);
@@ -367,6 +368,11 @@ impl World {
         {
             self.engine.handle_timeout(self.now);
         }
+    }
+
+    /// Forward or back, by up to two hours.
+    fn set_wall_clock(&mut self) {
+        self.now.wall_us = self.rng.u64(..7200 * SECOND / 1000);
     }
 
     fn disconnect(&mut self) {
