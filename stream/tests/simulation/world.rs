@@ -112,7 +112,7 @@ impl World {
             82..84 if self.rng.u8(..4) == 0 => self.disconnect(),
             82..84 => self.grant(),
             84 => self.hub_event(),
-            85 if self.rng.u8(..4) == 0 => self.set_wall_clock(),
+            85 => self.set_wall_clock(),
             _ => {
                 let most = self.rng.usize(1..20);
                 self.hub.send(self.now, &mut self.engine, most);
