@@ -382,14 +382,14 @@ impl World {
     }
 
     fn hub_event(&mut self) {
-        if !self.hub.up {
-            self.hub.connect(self.now, &mut self.engine);
-        } else {
+        if self.hub.up {
             match self.rng.u8(..6) {
                 0 => self.hub.restart(self.now, &mut self.engine),
                 1 => self.hub.lose_link(self.now, &mut self.engine),
                 _ => {}
             }
+        } else {
+            self.hub.connect(self.now, &mut self.engine);
         }
     }
 
