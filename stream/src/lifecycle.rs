@@ -11,12 +11,6 @@ use crate::session::NONE;
 use crate::subscription::{Stage, Subscription, UNLIMITED};
 use crate::terms::Terms;
 
-/// Slab indices are ours and not a peer's, so a fixed mixing is enough (Fibonacci hashing of both, high bits for the table).
-fn name_hash(session: u32, view: u32) -> u64 {
-    let x = (u64::from(session) << 32 | u64::from(view)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
-}
-
 impl Engine {
     /// A new subscription, which has not begun.
     pub(crate) fn add_subscription(
@@ -55,12 +49,12 @@ impl Engine {
         if settings.overflow == Overflow::Conflate {
             cohort.add_conflater();
         }
-        let subscriptions = &self.subscriptions;
-        self.names
-            .insert_unique(name_hash(session, view), index, |i| {
-                let subscription = &subscriptions[*i as usize];
-                name_hash(subscription.session, subscription.view)
-            });
+        let (views, subscriptions) = (&self.views, &self.subscriptions);
+        let name = views.hash((session, view));
+        self.names.insert_unique(name, index, |i| {
+            let subscription = &subscriptions[*i as usize];
+            views.hash((subscription.session, subscription.view))
+        });
         self.stats.subscriptions += 1;
         index
     }
@@ -85,13 +79,14 @@ impl Engine {
             let subscription = &self.subscriptions[*i as usize];
             subscription.session == session && subscription.view == view
         };
-        self.names.find(name_hash(session, view), is_it).copied()
+        let name = self.views.hash((session, view));
+        self.names.find(name, is_it).copied()
     }
 
     /// The text is free again for another subscription of the session.
     pub(crate) fn forget_name(&mut self, index: u32) {
         let subscription = &self.subscriptions[index as usize];
-        let hash = name_hash(subscription.session, subscription.view);
+        let hash = self.views.hash((subscription.session, subscription.view));
         if let Ok(entry) = self.names.find_entry(hash, |i| *i == index) {
             entry.remove();
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use slab::Slab;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 
 use pubsub_wire::value::{Gap, GapReason};
 
@@ -187,7 +187,7 @@ impl Views {
         self.get_mut(cohort.view).derived.retain(|i| *i != index);
     }
 
-    pub(crate) fn hash(&self, name: &str) -> u64 {
+    pub(crate) fn hash(&self, name: impl Hash) -> u64 {
         self.hasher.hash_one(name)
     }
 
