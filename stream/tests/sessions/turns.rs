@@ -267,3 +267,31 @@ fn one_without_credit_is_not_visited_for_what_it_can_not_be_given() {
     came.sort_unstable();
     assert_eq!(came, [(ids[0], vec![1]), (ids[2], vec![1])]);
 }
+
+#[test]
+fn the_end_of_one_subscription_goes_before_what_another_has_to_send() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    for topic in ["a", "b"] {
+        bench.subscribe(id, &format!(r#""topic":"{topic}""#));
+    }
+    bench.publish("a");
+    bench.publish("b");
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let mut bytes = bench.write(visited, 9);
+    bench.say(id, r#"{"op":"unsubscribe","topic":"a"}"#);
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.engine.handle_writable(bench.now, id);
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        bytes.extend(bench.write(visited, usize::MAX));
+    }
+    let told = |f: &Value| (f["op"].clone(), f["topic"].clone());
+    let all: Vec<_> = frames(&bytes).iter().map(told).collect();
+    let expected = [
+        ("msg".into(), "a".into()),
+        ("unsubscribed".into(), "a".into()),
+        ("pong".into(), Value::Null),
+        ("msg".into(), "b".into()),
+    ];
+    assert_eq!(all, expected);
+}
