@@ -283,3 +283,46 @@ fn nothing_is_kept_of_what_all_have_taken() {
     bench.write(second, usize::MAX);
     assert_eq!(bench.engine.stats().ring_bytes, 0);
 }
+
+#[test]
+fn what_fell_into_a_hole_and_is_told_by_the_last_ledger_alone_is_counted() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let bound = r#""overflow":"drop_newest","bound":{"messages":1}"#;
+    bench.subscribe(id, &format!(r#""topic":"t",{bound}"#));
+    for _ in 0..3 {
+        bench.publish("t");
+        bench.refuse(id);
+    }
+    bench.say(id, r#"{"op":"unsubscribe","topic":"t"}"#);
+    bench.engine.handle_writable(bench.now, id);
+    let all = bench.take(id);
+    let ledger = &all.last().unwrap()["ledger"];
+    assert_eq!(ledger["pending"]["memory"], 1);
+    assert_eq!(ledger["dropped"]["drop_newest"], 2);
+    assert_eq!(bench.engine.stats().lost_drop_newest, 2);
+}
+
+#[test]
+fn one_that_ends_is_sent_of_an_open_batch_what_came_since_it_began() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.open(), bench.open());
+    let batch = r#""topic":"t","batch":{"messages":10}"#;
+    bench.subscribe(first, batch);
+    bench.publish("t");
+    bench.subscribe(second, batch);
+    for _ in 0..2 {
+        bench.publish("t");
+    }
+    for (id, came) in [(second, vec![2, 3]), (first, vec![1, 2, 3])] {
+        bench.say(id, r#"{"op":"unsubscribe","topic":"t"}"#);
+        let all = bench.take(id);
+        let items = all[0]["items"].as_array().unwrap();
+        let offsets: Vec<i64> = items.iter().filter_map(|i| i["offset"].as_i64()).collect();
+        assert_eq!(offsets, came);
+        let ledger = &all[1]["ledger"];
+        assert_eq!(ledger["delivered"], came.len());
+        assert_eq!(ledger["pending"]["memory"], 0);
+    }
+    assert_eq!(bench.engine.stats().delivered, 5);
+}
