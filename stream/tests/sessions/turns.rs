@@ -295,3 +295,14 @@ fn the_end_of_one_subscription_goes_before_what_another_has_to_send() {
     ];
     assert_eq!(all, expected);
 }
+
+#[test]
+fn an_answer_goes_before_the_newest_message_of_one_that_keeps_up() {
+    let mut bench = Bench::new();
+    let id = subscribers(&mut bench, 1, "t")[0];
+    bench.publish("t");
+    let change = r#"{"op":"reconfigure","topic":"t","bound":{"messages":9}}"#;
+    bench.say(id, change);
+    let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
+    assert_eq!(ops, ["reconfigured", "msg"]);
+}
