@@ -212,6 +212,12 @@ impl Queue {
             .any(|p| matches!(p, Place::Lost(loss) if loss.open))
     }
 
+    /// All before the hole is handed over whole: it ends there.
+    pub fn is_at_hole(&self) -> bool {
+        let first = self.places.front();
+        self.under_way.0 == 0 && first.is_some_and(|p| matches!(p, Place::Lost(loss) if loss.open))
+    }
+
     /// The hole grows no more.
     pub fn close_hole(&mut self) {
         for place in &mut self.places {

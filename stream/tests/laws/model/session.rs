@@ -156,7 +156,9 @@ impl Session {
         };
         if drain {
             // It takes what is pending now: what a rate holds comes behind what a hole has lost so far.
-            subscription.rests |= subscription.queue.has_hole() || subscription.is_derived();
+            let queue = &subscription.queue;
+            let in_hole = queue.has_hole() && !queue.is_at_hole();
+            subscription.rests |= in_hole || subscription.is_derived();
             subscription.queue.close_hole();
             subscription.flush(now);
             self.leaving = Some(Leaving {
