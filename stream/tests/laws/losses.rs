@@ -90,6 +90,23 @@ fn changes() -> [Option<Value>; 3] {
     ]
 }
 
+/// What comes of it for each of the [`changes`] when something is lost while a hole is open.
+fn assert_inside_a_hole(
+    lose: impl Fn(&mut World<Subject>),
+    expected: impl Iterator<Item = (Value, [Value; 2])>,
+) {
+    for (change, expected) in changes().into_iter().zip(expected) {
+        let mut one = hole();
+        lose(&mut one.world);
+        one.step(&publish(&[0, 0]));
+        if let Some(change) = change {
+            one.change(change);
+        }
+        one.step(&publish(&[0]));
+        assert_eq!(one.end(), expected);
+    }
+}
+
 #[test]
 fn a_loss_of_the_hub_inside_a_hole_is_told_between_its_parts() {
     let expected = [
@@ -131,16 +148,7 @@ fn a_loss_of_the_hub_inside_a_hole_is_told_between_its_parts() {
             json!({"published": 9, "delivered": 2, "drop_newest": 4, "drop_oldest": 1, "retention": 2}),
         ],
     ];
-    for (change, expected) in changes().into_iter().zip(expected.into_iter().zip(ledgers)) {
-        let mut one = hole();
-        one.world.lose(2);
-        one.step(&publish(&[0, 0]));
-        if let Some(change) = change {
-            one.change(change);
-        }
-        one.step(&publish(&[0]));
-        assert_eq!(one.end(), expected);
-    }
+    assert_inside_a_hole(|world| world.lose(2), expected.into_iter().zip(ledgers));
 }
 
 #[test]
@@ -170,16 +178,10 @@ fn an_epoch_that_ends_inside_a_hole_is_told_between_its_parts() {
             json!({"published": 3, "delivered": 1, "drop_newest": 2}),
         ],
     ];
-    for (change, expected) in changes().into_iter().zip(expected.into_iter().zip(ledgers)) {
-        let mut one = hole();
-        one.world.begin_epoch("f");
-        one.step(&publish(&[0, 0]));
-        if let Some(change) = change {
-            one.change(change);
-        }
-        one.step(&publish(&[0]));
-        assert_eq!(one.end(), expected);
-    }
+    assert_inside_a_hole(
+        |world| world.begin_epoch("f"),
+        expected.into_iter().zip(ledgers),
+    );
 }
 
 #[test]

@@ -419,8 +419,8 @@ fn who_is_refused_its_beginning_has_every_command_answered() {
     assert_eq!((stats.subscriptions, stats.views), (0, 0));
 }
 
-#[test]
-fn a_drain_for_which_the_log_can_not_be_read_ends() {
+/// One that has read a piece of history and asked for the next.
+fn reading_on() -> (Bench, SessionId, u32) {
     let mut bench = Bench::new();
     bench.offset = 9;
     let id = bench.open();
@@ -428,6 +428,12 @@ fn a_drain_for_which_the_log_can_not_be_read_ends() {
     bench.slice(piece(request, 0, 5), "t", &[4, 5]);
     assert_eq!(offsets(&bench.take(id)), [4, 5]);
     let (request, _) = bench.reads()[0];
+    (bench, id, request)
+}
+
+#[test]
+fn a_drain_for_which_the_log_can_not_be_read_ends() {
+    let (mut bench, id, request) = reading_on();
     let drain = r#"{"op":"unsubscribe","id":2,"topic":"t","drain":true}"#;
     bench.say(id, drain);
     assert_eq!(answers(&bench.take(id)), json!([]));
@@ -438,13 +444,7 @@ fn a_drain_for_which_the_log_can_not_be_read_ends() {
 
 #[test]
 fn who_leaves_while_the_log_is_read_for_it_is_not_told_that_it_could_not_be() {
-    let mut bench = Bench::new();
-    bench.offset = 9;
-    let id = bench.open();
-    let (request, _) = ask(&mut bench, id, r#""id":1,"from":"earliest""#);
-    bench.slice(piece(request, 0, 5), "t", &[4, 5]);
-    assert_eq!(offsets(&bench.take(id)), [4, 5]);
-    let (request, _) = bench.reads()[0];
+    let (mut bench, id, request) = reading_on();
     bench.say(id, r#"{"op":"unsubscribe","id":2,"topic":"t"}"#);
     fail(&mut bench, request);
     let told = json!([[2, "unsubscribed", null]]);
