@@ -141,16 +141,17 @@ impl Engine {
                 continue;
             };
             let subscription = &self.subscriptions[subscription_index as usize];
-            let passes = subscription.is_ready || subscription.cursor == cohort.ring.head();
+            let passed = Scan::At {
+                next: next + 1,
+                again,
+            };
+            if subscription.is_ready || subscription.cursor == cohort.ring.head() {
+                cohort.scan = passed;
+                continue;
+            }
             let session = subscription.session;
-            if passes || (subscription.credit > 0 && !self.sessions[session as usize].blocked) {
-                cohort.scan = Scan::At {
-                    next: next + 1,
-                    again,
-                };
-                if passes {
-                    continue;
-                }
+            if subscription.credit > 0 && !self.sessions[session as usize].blocked {
+                cohort.scan = passed;
                 self.make_ready(subscription_index);
                 return Some(session);
             }
