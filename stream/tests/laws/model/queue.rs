@@ -212,10 +212,16 @@ impl Queue {
             .any(|p| matches!(p, Place::Lost(loss) if loss.open))
     }
 
-    /// All before the hole is handed over whole: it ends there.
-    pub fn is_at_hole(&self) -> bool {
-        let first = self.places.front();
-        self.under_way.0 == 0 && first.is_some_and(|p| matches!(p, Place::Lost(loss) if loss.open))
+    /// Something before a hole is not handed over whole: where all of it is, the hole ends.
+    pub fn is_before_hole(&self) -> bool {
+        let mut waits = self.under_way.0 > 0;
+        self.places.iter().any(|p| match p {
+            Place::Lost(loss) => waits && loss.open,
+            Place::Item(_) => {
+                waits = true;
+                false
+            }
+        })
     }
 
     /// The hole grows no more.

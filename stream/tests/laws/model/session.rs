@@ -156,8 +156,7 @@ impl Session {
         };
         if drain {
             // It takes what is pending now: what a rate holds comes behind what a hole has lost so far.
-            let queue = &subscription.queue;
-            let in_hole = queue.has_hole() && !queue.is_at_hole();
+            let in_hole = subscription.queue.is_before_hole();
             subscription.rests |= in_hole || subscription.is_derived();
             subscription.queue.close_hole();
             subscription.flush(now);
