@@ -20,6 +20,9 @@ use std::rc::Rc;
 use entry::Holds;
 pub(crate) use entry::{Entry, Hold, Kind, Mark, NewEntry, Reach, Seat};
 
+/// Room for so many entries is kept, however few there are.
+const ROOM: usize = 64;
+
 /// The newest entries of one view.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -359,17 +362,23 @@ impl Ring {
 
     /// Lets go of what nobody holds, and of what only parked or overtaken cursors need beyond `reach`.
     pub(crate) fn evict(&mut self, reach: Reach) {
-        while let Some(front) = self.entries.front() {
-            let waits = front.holds.parked > 0 || self.overtaken > 0;
-            if front.holds.live > 0 || (waits && !self.beyond(reach)) {
-                return;
-            }
+        while self.may_pop(reach) {
             self.pop();
         }
         // A burst leaves a large buffer behind; a quiet view needs none.
-        if self.entries.capacity() > 64 {
-            self.entries.shrink_to(16);
+        let len = self.entries.len();
+        if self.entries.capacity() > ROOM.max(4 * len) {
+            self.entries.shrink_to((ROOM / 4).max(2 * len));
         }
+    }
+
+    /// Whether there is an oldest entry that nobody holds, or only those beyond their reach.
+    fn may_pop(&self, reach: Reach) -> bool {
+        let Some(front) = self.entries.front() else {
+            return false;
+        };
+        let waits = front.holds.parked > 0 || self.overtaken > 0;
+        front.holds.live == 0 && (!waits || self.beyond(reach))
     }
 
     /// Whether somebody who takes what he is given still needs the oldest entry.

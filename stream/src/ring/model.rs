@@ -499,3 +499,24 @@ fn a_burst_leaves_no_large_buffer_behind() {
     let capacity = pair.ring.entries.capacity();
     assert!(capacity <= 64, "{capacity}");
 }
+
+#[test]
+fn nor_does_one_that_is_nearly_through() {
+    let mut pair = Pair::new();
+    for offset in 6..506 {
+        pair.push(Kind::Message, offset, 0, 1);
+    }
+    let ring = &mut pair.ring;
+    let reach = Reach {
+        messages: 0,
+        bytes: 0,
+    };
+    ring.hold(ring.head() - 200, Hold::Live);
+    ring.evict(reach);
+    assert!(ring.entries.capacity() >= 500, "it may go on");
+    ring.release(ring.head() - 200, Hold::Live);
+    ring.hold(ring.head() - 100, Hold::Live);
+    ring.evict(reach);
+    let capacity = ring.entries.capacity();
+    assert!((100..=200).contains(&capacity), "{capacity}");
+}
