@@ -133,8 +133,6 @@ pub(crate) struct Cohort {
     bytes: Largest,
     /// Something new is in the ring of which not everything has followed yet.
     pub(crate) pushed: bool,
-    /// The deadline that stands in the engine's heap.
-    pub(crate) armed_ns: u64,
     counted: u64,
 }
 
@@ -155,7 +153,6 @@ impl Cohort {
             messages: Largest::default(),
             bytes: Largest::default(),
             pushed: false,
-            armed_ns: u64::MAX,
             counted: 0,
         }
     }

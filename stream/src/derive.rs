@@ -6,7 +6,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
 use std::rc::Rc;
 
 use pubsub_wire::encode::{self, MsgView};
@@ -335,24 +334,14 @@ impl Engine {
 
     /// The next deadline of any operator.
     pub(crate) fn cohorts_due_ns(&self) -> u64 {
-        self.cohort_timers
-            .peek()
-            .map_or(u64::MAX, |Reverse((at, _))| *at)
+        self.cohort_timers.next().unwrap_or(u64::MAX)
     }
 
     /// Lets operators do what is due.
     pub(crate) fn on_cohorts_due(&mut self, now: Now) {
-        while let Some(Reverse((at, index))) = self.cohort_timers.peek().copied() {
-            if at > now.mono_ns {
-                return;
-            }
-            self.cohort_timers.pop();
-            let Some(cohort) = self.views.find_cohort(index).filter(|c| c.armed_ns == at) else {
-                continue;
-            };
-            cohort.armed_ns = u64::MAX;
+        while let Some(index) = self.cohort_timers.pop(now.mono_ns) {
             let mut released = std::mem::take(&mut self.released);
-            if let Some(operator) = &mut cohort.operator {
+            if let Some(operator) = &mut self.views.cohort_mut(index).operator {
                 operator.handle_timeout(now, &mut released);
             }
             self.release(now, index, &mut released);
@@ -369,10 +358,8 @@ impl Engine {
         let Some(cohort) = self.views.find_cohort(index) else {
             return;
         };
-        let due = cohort.operator.as_ref().and_then(|o| o.due_ns());
-        if let Some(due) = due.filter(|at| *at < cohort.armed_ns) {
-            cohort.armed_ns = due;
-            self.cohort_timers.push(Reverse((due, index)));
+        if let Some(due) = cohort.operator.as_ref().and_then(|o| o.due_ns()) {
+            self.cohort_timers.arm(index, due);
         }
     }
 

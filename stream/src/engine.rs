@@ -26,6 +26,7 @@ use slab::Slab;
 
 use crate::cohort::SubKey;
 use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
+use crate::deadlines::Deadlines;
 use crate::hub::HubRequest;
 use crate::operator::Released;
 use crate::partials::Partials;
@@ -70,9 +71,10 @@ pub struct Engine {
     pub(crate) plan: Plan,
     pub(crate) terms: TermsInUse,
     pub(crate) partials: Partials,
-    pub(crate) timers: BinaryHeap<Reverse<(u64, SessionId)>>,
-    /// When operators are due.
-    pub(crate) cohort_timers: BinaryHeap<Reverse<(u64, u32)>>,
+    /// When sessions are to be looked at.
+    pub(crate) timers: Deadlines,
+    /// When operators are due, by cohort.
+    pub(crate) cohort_timers: Deadlines,
     /// When quiet views are looked at next.
     pub(crate) quiet_ns: u64,
     pub(crate) closed: VecDeque<Closed>,
@@ -119,8 +121,8 @@ impl Engine {
             plan: Plan::default(),
             terms: TermsInUse::default(),
             partials: Partials::default(),
-            timers: BinaryHeap::new(),
-            cohort_timers: BinaryHeap::new(),
+            timers: Deadlines::default(),
+            cohort_timers: Deadlines::default(),
             quiet_ns: u64::MAX,
             closed: VecDeque::new(),
             frames,
@@ -453,6 +455,7 @@ impl Engine {
         if let Some(partial) = &self.sessions[index as usize].partial {
             self.partials.drop(&partial.frame);
         }
+        self.timers.disarm(index);
         self.sessions.remove(index as usize);
         self.stats.sessions -= 1;
         // It may have held slices that others wait for.

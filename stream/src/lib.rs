@@ -16,7 +16,7 @@
 //! - `command`, `settings`, `reconfigure`, `leave`, `publish`, `event`: inputs from clients and from the hub
 //! - `visit`, `plan`, `walk`, `write`: whom to write to, what, and what of it was taken
 //! - `park`, `policy`, `hole`, `step`: what a refusal leads to, and what comes next
-//! - `lifecycle`, `timer`: coming and going, and the clock's work
+//! - `lifecycle`, `timer`, `deadlines`: coming and going, and the clock's work
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
 mod backlog;
@@ -25,6 +25,7 @@ mod command;
 mod compact;
 mod config;
 mod cursor;
+mod deadlines;
 mod derive;
 mod engine;
 mod event;

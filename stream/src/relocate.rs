@@ -335,6 +335,7 @@ impl Engine {
             // Its operator's holdings go with it.
             let held = cohort.operator.as_ref().map_or(0, |o| o.held_bytes());
             self.stats.ring_bytes -= cohort.ring.bytes() + held;
+            self.cohort_timers.disarm(index);
             self.views.remove_cohort(index);
         }
     }

@@ -140,8 +140,6 @@ pub(crate) struct Session {
     /// When it is to be closed: a spread goodbye, or a close frame that the kernel does not take. 0: not.
     pub(crate) end_ns: u64,
     pub(crate) end_code: u16,
-    /// The earliest deadline that stands in the engine's heap.
-    pub(crate) armed_ns: u64,
     pub(crate) commands: Pace,
     pub(crate) publishes: Pace,
     pub(crate) publish_bytes: Pace,
@@ -171,7 +169,6 @@ impl Session {
             blocked_ns: 0,
             end_ns: 0,
             end_code: 0,
-            armed_ns: u64::MAX,
             commands: Pace::default(),
             publishes: Pace::default(),
             publish_bytes: Pace::default(),

@@ -1,9 +1,7 @@
 //! The engine's clock work: heartbeats, write stalls, closes, and the positions of quiet views.
 //!
-//! One heap holds at most one live entry a session, the earliest of its deadlines; when it fires, all of them are looked at and the
-//! next is armed. A deadline that moved later costs nothing until the old one fires.
+//! A session is armed for the earliest of its deadlines; when that fires, all of them are looked at and the next is armed.
 
-use std::cmp::Reverse;
 use std::rc::Rc;
 
 use pubsub_wire::{close, encode};
@@ -21,7 +19,7 @@ const QUIET_NS: u64 = 12_000_000_000;
 impl Engine {
     /// The one deadline: when `handle_timeout` is to be called at the latest.
     pub fn poll_timeout(&self) -> Option<u64> {
-        let timer = self.timers.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let timer = self.timers.next().unwrap_or(u64::MAX);
         Some(timer.min(self.quiet_ns).min(self.cohorts_due_ns())).filter(|at| *at != u64::MAX)
     }
 
@@ -29,18 +27,8 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         self.on_cohorts_due(now);
-        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
-            if at > now.mono_ns {
-                break;
-            }
-            self.timers.pop();
-            let Some(index) = self.session_index(id) else {
-                continue;
-            };
-            if self.sessions[index as usize].armed_ns == at {
-                self.sessions[index as usize].armed_ns = u64::MAX;
-                self.on_deadline(now, id, index);
-            }
+        while let Some(index) = self.timers.pop(now.mono_ns) {
+            self.on_deadline(now, index);
         }
         if now.mono_ns >= self.quiet_ns {
             self.tell_positions(now);
@@ -50,15 +38,11 @@ impl Engine {
 
     /// `session` is to be looked at then, if not before.
     pub(crate) fn arm(&mut self, session: u32, at_ns: u64) {
-        let id = self.session_id(session);
-        let record = &mut self.sessions[session as usize];
-        if at_ns < record.armed_ns {
-            record.armed_ns = at_ns;
-            self.timers.push(Reverse((at_ns, id)));
-        }
+        self.timers.arm(session, at_ns);
     }
 
-    fn on_deadline(&mut self, now: Now, id: SessionId, index: u32) {
+    fn on_deadline(&mut self, now: Now, index: u32) {
+        let id = self.session_id(index);
         self.check_end(now, index);
         if self.session_index(id).is_some() {
             self.check_stall(now, index);

@@ -65,13 +65,6 @@ fn told(engine: &mut Engine, id: SessionId) -> Vec<(String, i64)> {
 }
 
 #[test]
-fn however_much_waits_for_a_deadline_it_is_noted_once() {
-    let (engine, _) = holding(5);
-    assert_eq!(engine.stats().filtered, 4);
-    assert_eq!(engine.cohort_timers.len(), 1);
-}
-
-#[test]
 fn what_a_rate_holds_comes_before_what_was_lost_after_it() {
     let held = || {
         let (mut engine, id) = holding(3);
