@@ -81,7 +81,7 @@ fn usage() -> String {
         .collect();
     format!(
         "cargo bench --bench fanout -- [--pairs 5] [--seconds 5] [--stall 60] [--pin] [--json FILE] SCENARIO… | all\n\
-         --pairs: rounds of a comparison; --seconds: of each phase; --stall: seconds of the scenario stalled-memory\n\
+         --pairs: rounds of a comparison; --seconds: of each phase; --stall: seconds of the scenarios stalled-memory and stalled-at-once\n\
          --pin: the server on core 0, subscribers and publishers on core 1\n{}",
         scenes.join("\n")
     )

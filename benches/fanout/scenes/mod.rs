@@ -92,6 +92,11 @@ pub const ALL: &[Scene] = &[
         run: stalled::run,
     },
     Scene {
+        name: "stalled-at-once",
+        what: "the same, who stop when the 2,000/s begin: what filling all sockets at once leaves behind is in it",
+        run: stalled::at_once,
+    },
+    Scene {
         name: "send-queue",
         what: "what the kernel holds for one that stopped, freshness and throughput, by send buffer and unsent bytes",
         run: send_queue::run,

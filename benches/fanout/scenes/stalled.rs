@@ -1,7 +1,9 @@
 //! What a subscriber costs in memory that has stopped reading, above what all of them share.
 //!
 //! For each policy twice on a server of its own: with many who stand still, and with one, for whom ring, log and tables grow just
-//! the same.
+//! the same. Before the flow begins their sockets are filled at a pace that the server keeps up with: what it takes to deliver a flow
+//! to so many is another matter, for which their ring grows as it does for those who read. `at_once` leaves that out: the flow itself
+//! fills the sockets, of which the kernel's own memory is most of the work.
 use crate::Asked;
 use crate::child::{Measured, Server};
 use crate::phase::{self, Audience, Source};
@@ -16,6 +18,11 @@ use std::time::Duration;
 
 const STALLED: usize = 10_000;
 const PER_S: f64 = 2000.0;
+
+/// Fills the sockets of all in some seconds, with a message at a time for each.
+const FILL_PER_S: f64 = 20.0;
+/// Messages for half as much again as the kernel takes for one.
+const FILL: Duration = Duration::from_secs(8);
 
 /// Keys that take turns: conflation keeps the newest of each.
 const KEYS: u64 = 1000;
@@ -54,12 +61,27 @@ impl Grown {
     }
 }
 
+/// How their sockets come to be full.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Filled {
+    Before,
+    AtOnce,
+}
+
 pub fn run(asked: &Asked) -> Result<Findings, String> {
+    each_policy(asked, Filled::Before)
+}
+
+pub fn at_once(asked: &Asked) -> Result<Findings, String> {
+    each_policy(asked, Filled::AtOnce)
+}
+
+fn each_policy(asked: &Asked, filled: Filled) -> Result<Findings, String> {
     let mut findings = Findings::default();
     for policy in POLICIES {
         eprintln!("fanout: {policy}");
-        let many = grown(asked, policy, STALLED)?;
-        let one = grown(asked, policy, 1)?;
+        let many = grown(asked, policy, STALLED, filled)?;
+        let one = grown(asked, policy, 1, filled)?;
         let per = |many: f64, one: f64| (many - one) / (STALLED - 1) as f64;
         for (when, many, one) in [
             ("", many.bytes(), one.bytes()),
@@ -69,12 +91,11 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
                 one.until(&one.looked_at),
             ),
         ] {
-            findings.judge(
-                format!("{policy}: bytes per stalled subscriber{when}"),
-                per(many, one),
-                REACH,
-                "",
-            );
+            let what = format!("{policy}: bytes per stalled subscriber{when}");
+            match filled {
+                Filled::Before => findings.judge(what, per(many, one), REACH, ""),
+                Filled::AtOnce => findings.say(what, format!("{:.0}", per(many, one))),
+            }
         }
         findings.say(
             format!("{policy}: grown with {STALLED}, with one; closed"),
@@ -97,7 +118,7 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
     Ok(findings)
 }
 
-fn grown(asked: &Asked, policy: &str, subscribers: usize) -> Result<Grown, String> {
+fn grown(asked: &Asked, policy: &str, subscribers: usize, filled: Filled) -> Result<Grown, String> {
     let server = Server::configured(1, asked.pin, FILE)?;
     let mut audience = Audience::new(&server, 4000.0)?;
     let stalled = audience.swarm.group(Pace::Stall);
@@ -110,11 +131,15 @@ fn grown(asked: &Asked, policy: &str, subscribers: usize) -> Result<Grown, Strin
     let kernel = || measure::tcp_memory_bytes().unwrap_or(0);
     let tree = || measure::tree(server.pid()).map_err(|error| error.to_string());
     let (before, kernel_before) = (tree()?, kernel());
-    let plan = Plan {
+    let plan = |per_s, window| Plan {
         keys: KEYS,
-        ..phase::plan(TOPIC, PER_S, asked.stall, Acks::Unwanted)
+        ..phase::plan(TOPIC, per_s, window, Acks::Unwanted)
     };
-    let source = Source::sessions(&server, 1, plan)?;
+    if filled == Filled::Before {
+        let source = Source::sessions(&server, 1, plan(FILL_PER_S, FILL))?;
+        source.finish(&mut audience)?;
+    }
+    let source = Source::sessions(&server, 1, plan(PER_S, asked.stall))?;
     audience.run_for(asked.stall)?;
     let (after, kernel_after) = (tree()?, kernel());
     http::get(server.admin(), "/status", PATIENCE).map_err(|error| error.to_string())?;
