@@ -18,6 +18,7 @@
 //! | `pubsub_wire` | messages and frames, pure, shared with the client |
 //! | [`admin`] | metrics, status, health and a page, read off the scoreboard |
 //! | [`quotes`] | sources: made up, or replayed from a file |
+//! | [`orders`] | what may be ordered, what becomes of it, and what is told of it; pure |
 //! | [`link`] | what the processes say to each other |
 //! | [`telemetry`] | the scoreboard in shared memory, metric names, status, log lines |
 //! | [`clock`] | the only reader of operating-system time |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod hub;
 mod kernel;
 pub mod link;
+pub mod orders;
 pub mod quotes;
 pub mod supervisor;
 pub mod telemetry;

@@ -105,6 +105,9 @@ pub struct NodeArgs {
     /// Executions in one `execs` payload [default: 2]
     #[arg(long, value_name = "N", help_heading = "Data")]
     rows: Option<String>,
+    /// Where orders are filled: paper, at the node's own quotes, or none [default: paper]
+    #[arg(long, value_name = "WHICH", help_heading = "Data")]
+    venue: Option<String>,
     /// Where publications are kept: memory [default: memory]
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     log: Option<String>,
@@ -130,8 +133,6 @@ pub struct NodeArgs {
     log_sync: Option<String>,
     #[arg(long, hide = true)]
     partitions: Option<String>,
-    #[arg(long, hide = true)]
-    venue: Option<String>,
 }
 
 /// The options of `ctl`.
@@ -375,7 +376,6 @@ mod tests {
             "role",
             "kafka",
             "disk",
-            "venue",
             "partitions",
             "log-sync",
             "--top",

@@ -15,7 +15,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::given::{ConfigError, Given, Origin};
 use super::setting::{self, SETTINGS, Takes, Typed};
 
-/// Keys of `[limits]`: those of `welcome`, and the node's `topics` and `keys`.
+/// Keys of `[limits]`: those of `welcome`, and the node's `topics`, `keys` and `orders`.
 pub const LIMITS: &[&str] = &[
     "frame_bytes",
     "topic_bytes",
@@ -25,6 +25,7 @@ pub const LIMITS: &[&str] = &[
     "subscriptions",
     "topics",
     "keys",
+    "orders",
 ];
 /// Keys of `[limits.bound]`.
 pub const BOUND: &[&str] = &["messages", "bytes", "age_ms"];
@@ -41,6 +42,8 @@ pub const WORKER: &[&str] = &[
     "publishes_per_s",
     "publish_bytes_per_s",
     "pending_publishes",
+    "calls_per_session",
+    "calls",
     "control_bytes",
     "ring_bytes",
     "read_bytes",

@@ -94,6 +94,7 @@ impl Page<'_> {
             &quoted(&units::millis_text(config.drain_ms)),
         )?;
         self.line("node", "node", &quoted(&config.node))?;
+        self.line("venue", "venue", &quoted(spec::venue_text(config.venue)))?;
         self.line("echo", "echo", &config.echo)
     }
 
@@ -110,6 +111,7 @@ impl Page<'_> {
                 ("subscriptions", limits.subscriptions.to_string()),
                 ("topics", config.topics_max.to_string()),
                 ("keys", config.keys_max.to_string()),
+                ("orders", config.orders_max.to_string()),
             ],
         )?;
         self.table(
@@ -137,6 +139,8 @@ impl Page<'_> {
                     size(u64::from(worker.publish_bytes_per_s)),
                 ),
                 ("pending_publishes", worker.pending_publishes.to_string()),
+                ("calls_per_session", worker.calls_per_session.to_string()),
+                ("calls", worker.calls.to_string()),
                 ("control_bytes", size(worker.control_bytes as u64)),
                 ("ring_bytes", size(worker.ring_bytes as u64)),
                 ("read_bytes", size(u64::from(worker.read_bytes))),

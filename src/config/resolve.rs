@@ -145,6 +145,10 @@ pub fn resolve(
         node: pick
             .one("node", spec::node)?
             .unwrap_or_else(|| here.host.clone()),
+        venue: pick
+            .one("venue", spec::venue)?
+            .unwrap_or(super::Venue::Paper),
+        orders_max: tables::limit(file, "orders", 1..=10_000_000, 100_000, &mut pick.origins)?,
         echo: pick
             .one("echo", |text| {
                 units::switch(text).ok_or_else(|| "true or false".to_owned())
@@ -229,10 +233,6 @@ impl Picker<'_> {
         })?;
         self.one("partitions", |_| {
             Err::<(), _>("nothing: this build has no kafka log yet".to_owned())
-        })?;
-        self.one("venue", |text| match text {
-            "none" => Ok(()),
-            _ => Err("none: this build has no order venue yet".to_owned()),
         })?;
         Ok(())
     }

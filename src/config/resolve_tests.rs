@@ -231,7 +231,7 @@ fn every_wrong_flag_is_refused_with_its_name_value_and_what_would_be_right() {
             "8",
             "nothing: this build has no kafka log yet",
         ),
-        ("venue", "paper", "none: this build has no order venue yet"),
+        ("venue", "nyse", "paper or none"),
         ("retain", "1", "a size of at least 64KiB"),
         ("heartbeat", "25", "a time from 100ms to 1h, such as 25s"),
         ("heartbeat", "2h", "a time from 100ms to 1h, such as 25s"),

@@ -45,6 +45,10 @@ pub struct Config {
     pub drain_ms: u64,
     /// Name of this node.
     pub node: String,
+    /// Where this node's orders are filled.
+    pub venue: Venue,
+    /// Most orders that are remembered.
+    pub orders_max: u64,
     /// `/echo` is served.
     pub echo: bool,
     /// Limits of a connection, told in `welcome`.
@@ -104,6 +108,16 @@ pub enum Log {
     Memory,
 }
 
+/// Where orders are filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Venue {
+    /// Here, at the node's own quotes.
+    Paper,
+    /// Nowhere.
+    None,
+}
+
 /// What the log keeps of the topics that match a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retain {
@@ -161,6 +175,10 @@ pub struct WorkerLimits {
     pub publish_bytes_per_s: u32,
     /// Publications of this worker that may wait for the hub.
     pub pending_publishes: usize,
+    /// Calls of a session that may be under way.
+    pub calls_per_session: u32,
+    /// Calls of this worker that may be under way.
+    pub calls: usize,
     /// Control lane of one session, bytes.
     pub control_bytes: usize,
     /// Memory of one worker, bytes: its rings, what rates and batches hold, and frames partly written.
@@ -195,6 +213,9 @@ impl Default for WorkerLimits {
             publishes_per_s: 20_000,
             publish_bytes_per_s: 32 << 20,
             pending_publishes: 4096,
+            // One client may keep a worker's turn busy for about a millisecond.
+            calls_per_session: 64,
+            calls: 4096,
             control_bytes: 64 << 10,
             ring_bytes: 64 << 20,
             read_bytes: 256 << 10,

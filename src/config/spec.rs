@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pubsub_wire::value::Overflow;
 
-use super::resolved::{Log, LogFormat, PublishFrom, Retain, Source};
+use super::resolved::{Log, LogFormat, PublishFrom, Retain, Source, Venue};
 use super::units;
 
 /// Longest node name: it is in every `welcome`.
@@ -157,6 +157,23 @@ pub fn publish_text(publish: PublishFrom) -> &'static str {
         PublishFrom::Loopback => "loopback",
         PublishFrom::Anyone => "anyone",
         PublishFrom::Nobody => "nobody",
+    }
+}
+
+/// `paper` or `none`.
+pub fn venue(text: &str) -> Result<Venue, Expected> {
+    match text {
+        "paper" => Ok(Venue::Paper),
+        "none" => Ok(Venue::None),
+        _ => Err("paper or none".to_owned()),
+    }
+}
+
+/// Writes a venue as it is read.
+pub fn venue_text(venue: Venue) -> &'static str {
+    match venue {
+        Venue::Paper => "paper",
+        Venue::None => "none",
     }
 }
 
@@ -378,6 +395,9 @@ mod tests {
         }
         for text in ["loopback", "anyone", "nobody"] {
             assert_eq!(publish_text(publish(text).unwrap()), text);
+        }
+        for text in ["paper", "none"] {
+            assert_eq!(venue_text(venue(text).unwrap()), text);
         }
     }
 }

@@ -204,6 +204,12 @@ pub(super) fn worker(
             1..=million,
             usual.pending_publishes as u64,
         )? as usize,
+        calls_per_session: own.number(
+            "calls_per_session",
+            1..=100_000,
+            usual.calls_per_session.into(),
+        )? as u32,
+        calls: own.number("calls", 1..=million, usual.calls as u64)? as usize,
         control_bytes: own.bytes("control_bytes", 4 << 10..=16 << 20, control)? as usize,
         ring_bytes: own.bytes("ring_bytes", 1 << 20..=1 << 40, ring)? as usize,
         read_bytes: own.bytes("read_bytes", 4 << 10..=64 << 20, usual.read_bytes.into())? as u32,

@@ -23,6 +23,7 @@ use super::read::Read;
 use super::settings::{Counters, Refused, Settings, Violation};
 use super::topics::{TopicId, Topics};
 use super::worker::{Parked, Worker, WorkerId};
+use crate::orders::desk::Desk;
 use pubsub_stream::Now;
 use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
 use pubsub_wire::topic::{check_subscription, check_topic};
@@ -38,6 +39,7 @@ pub struct Hub<L> {
     pub(super) newest: NewestTable,
     pub(super) workers: Slab<Worker>,
     pub(super) counters: Counters,
+    pub(super) desk: Option<Desk>,
     /// Workers with output that nobody has been told of.
     writable: Vec<WorkerId>,
     /// Scratch of `retain`.
@@ -57,6 +59,7 @@ impl<L: Log> Hub<L> {
             newest: NewestTable::new(settings.keys_max),
             workers: Slab::new(),
             counters: Counters::default(),
+            desk: None,
             writable: Vec::new(),
             gone: Vec::new(),
             found: Vec::new(),
@@ -143,6 +146,12 @@ impl<L: Log> Hub<L> {
                 };
                 self.handle_publish(now, id, request, &publication);
             }
+            HubRequest::Call {
+                request,
+                deadline_ns,
+                method,
+                params,
+            } => self.on_call(now, id, request, deadline_ns, (&method, &params)),
         }
         Ok(0)
     }
@@ -196,6 +205,7 @@ impl<L: Log> Hub<L> {
             self.interest.note_newest_left(left.topic, left.offset);
             self.forget_if_idle(left.topic);
         }
+        self.on_numbered(now, publication);
         Ok(offset)
     }
 

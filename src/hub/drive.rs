@@ -15,10 +15,13 @@ use super::record::Recorder;
 use super::settings::{Settings, Violation};
 use super::worker::WorkerId;
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Venue};
 use crate::kernel::Timer;
 use crate::link::control::{Order, Receiver, Report, RoleControl, Sender};
 use crate::link::{Join, LINK_VERSION, LinkError, LinkReader, WorkerFrame};
+use crate::orders::book::Book;
+use crate::orders::desk::Desk;
+use crate::orders::venue::Paper;
 use crate::quotes::{Feed, SourceError};
 use crate::telemetry::scoreboard::Scoreboard;
 use fastrand::Rng;
@@ -110,7 +113,12 @@ pub async fn run(
         config::Log::Memory => MemoryLog::new(epoch, &config.retain),
     };
     let settings = Settings::new(config.limits, config.topics_max, config.keys_max);
-    let shared = Rc::new(Shared::new(Hub::new(log, settings), scoreboard));
+    let mut hub = Hub::new(log, settings);
+    if config.venue == Venue::Paper {
+        let book = Book::new(&hub.log().epoch()[..8], config.orders_max as usize);
+        hub.open_desk(Desk::new(book, Box::<Paper>::default()));
+    }
+    let shared = Rc::new(Shared::new(hub, scoreboard));
     let serve = async {
         spawn_local(accept(Rc::clone(&shared), listener));
         spawn_local(pump(Rc::clone(&shared)));

@@ -12,6 +12,7 @@
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
 //! - [`settings`]: limits, refusals, counters
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
+//! - `orders` lends the log to the order desk
 //! - [`drive`]: sockets and time around it; `pipe` is the socket of a link, `feed` runs the sources
 //! - [`record`]: its numbers on the scoreboard
 pub mod core;
@@ -22,6 +23,7 @@ mod feed;
 pub mod interest;
 pub mod log;
 pub mod newest;
+mod orders;
 mod patterns;
 mod pipe;
 mod plan;

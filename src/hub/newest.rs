@@ -63,6 +63,18 @@ impl NewestTable {
         !matches!(self.topics.get(topic.index()), None | Some(OfTopic::None))
     }
 
+    /// The newest of all values of a topic.
+    pub fn latest(&self, topic: TopicId) -> Option<&Entry> {
+        match self.topics.get(topic.index())? {
+            OfTopic::None => None,
+            OfTopic::One(entry) => Some(entry),
+            OfTopic::Many(many) => {
+                let offset = many.offsets.last()?;
+                self.by_offset.get(offset).map(|held| &held.entry)
+            }
+        }
+    }
+
     /// An entry has been numbered. Returns the value that had to leave for it: the limit is reached, and its key is the one longest
     /// unchanged.
     pub fn insert(&mut self, topic: TopicId, entry: &Entry) -> Option<Held> {

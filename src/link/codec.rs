@@ -6,7 +6,7 @@
 use pubsub_wire::ErrorCode;
 
 /// Spoken by this build; a peer that speaks another one is refused at its `Join`.
-pub const LINK_VERSION: u16 = 1;
+pub const LINK_VERSION: u16 = 2;
 
 /// Largest frame that is accepted, the length field not counted. The largest payload a node can be configured to take (16 MiB)
 /// and a slice that holds one beyond its budget fit in; more is a broken peer.
@@ -161,6 +161,11 @@ impl<'a> Body<'a> {
     /// All that is left.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
+    }
+
+    /// All that is left, as text.
+    pub(crate) fn rest_text(&mut self) -> Result<&'a str, LinkError> {
+        str::from_utf8(self.rest()).map_err(|_| LinkError::NotText)
     }
 
     /// The message is read; nothing may be left.

@@ -20,6 +20,8 @@ mod kind {
     pub(super) const READ_FAILED: u8 = 71;
     pub(super) const PUBLISHED: u8 = 72;
     pub(super) const PUBLISH_FAILED: u8 = 73;
+    pub(super) const REPLIED: u8 = 74;
+    pub(super) const CALL_FAILED: u8 = 75;
 }
 
 /// Bits of a slice head: what it has.
@@ -100,6 +102,14 @@ pub fn encode_event(out: &mut Vec<u8>, event: HubEvent<'_>) {
             out.extend_from_slice(&request.to_le_bytes());
             put_refusal(out, &why);
         }),
+        HubEvent::Replied { request, result } => frame(out, kind::REPLIED, |out| {
+            out.extend_from_slice(&request.to_le_bytes());
+            out.extend_from_slice(result.as_bytes());
+        }),
+        HubEvent::CallFailed { request, why } => frame(out, kind::CALL_FAILED, |out| {
+            out.extend_from_slice(&request.to_le_bytes());
+            put_refusal(out, &why);
+        }),
     }
 }
 
@@ -151,6 +161,14 @@ pub fn decode_event(
             why: take_refusal(&mut body)?,
         },
         kind::PUBLISH_FAILED => HubEvent::PublishFailed {
+            request: body.u64()?,
+            why: take_refusal(&mut body)?,
+        },
+        kind::REPLIED => HubEvent::Replied {
+            request: body.u64()?,
+            result: body.rest_text()?,
+        },
+        kind::CALL_FAILED => HubEvent::CallFailed {
             request: body.u64()?,
             why: take_refusal(&mut body)?,
         },

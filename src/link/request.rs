@@ -12,6 +12,7 @@ mod kind {
     pub(super) const UNWATCH: u8 = 3;
     pub(super) const READ: u8 = 4;
     pub(super) const PUBLISH: u8 = 5;
+    pub(super) const CALL: u8 = 6;
 }
 
 mod start {
@@ -103,6 +104,17 @@ pub fn encode_request(out: &mut Vec<u8>, request: &HubRequest) {
                 },
             );
         }
+        HubRequest::Call {
+            request,
+            deadline_ns,
+            method,
+            params,
+        } => frame(out, kind::CALL, |out| {
+            out.extend_from_slice(&request.to_le_bytes());
+            out.extend_from_slice(&deadline_ns.to_le_bytes());
+            put_text(out, method);
+            out.extend_from_slice(params.as_bytes());
+        }),
     }
 }
 
@@ -132,6 +144,12 @@ pub fn decode_request(kind: u8, body: &[u8]) -> Result<WorkerFrame<'_>, LinkErro
         }),
         kind::UNWATCH => WorkerFrame::Request(HubRequest::Unwatch { view: body.u32()? }),
         kind::READ => take_read(&mut body)?,
+        kind::CALL => WorkerFrame::Request(HubRequest::Call {
+            request: body.u64()?,
+            deadline_ns: body.u64()?,
+            method: body.text()?.into(),
+            params: body.rest_text()?.into(),
+        }),
         kind::JOIN => WorkerFrame::Join(Join {
             slot: body.u32()?,
             generation: body.u32()?,
@@ -265,6 +283,14 @@ mod tests {
                     key,
                     data: data.into()
                 }),
+            (any::<u64>(), any::<u64>(), ".*", ".*").prop_map(
+                |(request, deadline_ns, method, params)| HubRequest::Call {
+                    request,
+                    deadline_ns,
+                    method: method.into(),
+                    params: params.into(),
+                }
+            ),
         ]
     }
 
@@ -298,7 +324,11 @@ mod tests {
             let (kind, body, _) = split(&out, out.len()).unwrap().unwrap();
             let cut = &body[..keep.index(body.len())];
             if let Ok(frame) = decode_request(kind, cut) {
-                prop_assert!(matches!(frame, WorkerFrame::Publish(_)));
+                let ends_open = matches!(
+                    frame,
+                    WorkerFrame::Publish(_) | WorkerFrame::Request(HubRequest::Call { .. })
+                );
+                prop_assert!(ends_open);
             }
         }
 

@@ -12,6 +12,7 @@
 //! - `upgrade` reads the request, `http` and `origin` decide what it gets, `arrival` does what follows, `echo` (with
 //!   `early`) is one of the answers
 //! - `poller` watches, `connection` remembers, `input`, `reader` and `frames` understand what clients send
+//! - `calls` answers what clients ask of the node's services, or sends it on
 //! - `fanout` hands the kernel what the engine has for them, `linger` sees them out
 //! - `hub_link` and `control` speak with the hub and the supervisor, `drain` is the end
 //! - `setup` is the beginning, `duties` what a turn does besides
@@ -25,6 +26,7 @@
 )]
 mod accept;
 mod arrival;
+mod calls;
 mod connection;
 mod control;
 mod drain;
@@ -226,6 +228,7 @@ impl Worker {
         let more_events = self.on_events(now);
         let more_input = self.on_input(now);
         let now = self.finished(Part::Input, now);
+        calls::run(&mut self.engine, now);
         self.hub.handle_input(now, &mut self.engine);
         self.report_ready(now);
         let now = self.finished(Part::Hub, now);

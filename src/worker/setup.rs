@@ -105,6 +105,8 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         publishes_per_s: worker.publishes_per_s,
         publish_bytes_per_s: worker.publish_bytes_per_s,
         pending_publishes: worker.pending_publishes,
+        calls_per_session: worker.calls_per_session,
+        calls: worker.calls,
         defaults: defaults(config),
         most: most(config),
         cohorts: worker.cohorts,

@@ -103,27 +103,13 @@ impl Engine {
             }
             Command::Credit { topic, n } => self.credit(now, index, &topic, n),
             Command::Reconfigure(change) => self.reconfigure(now, index, id.as_ref(), &change),
-            Command::Call(call) => self.call(index, &call.method),
+            Command::Call(call) => {
+                self.call(now, index, id, &call);
+                Ok(())
+            }
             // Has its own way, for its own pace.
             Command::Publish(_) => Ok(()),
         }
-    }
-
-    fn call(&mut self, index: u32, method: &str) -> Result<(), CommandError> {
-        if !self.sessions[index as usize].may_publish {
-            return Err(refusal(
-                ErrorCode::Forbidden,
-                "op",
-                "this connection may not call; the node allows it by --publish",
-            ));
-        }
-        let message = format!("there is no method {method:.64}");
-        Err(CommandError {
-            id: None,
-            code: ErrorCode::UnknownMethod,
-            message,
-            field: Some("method".to_owned()),
-        })
     }
 
     pub(crate) fn answer_error(&mut self, index: u32, id: Option<&Id>, error: &CommandError) {

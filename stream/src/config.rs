@@ -126,6 +126,10 @@ pub struct Config {
     pub publish_bytes_per_s: u32,
     /// Publications that may wait for the hub's answer.
     pub pending_publishes: usize,
+    /// Calls of a session that may be under way.
+    pub calls_per_session: u32,
+    /// Calls of all sessions that may be under way.
+    pub calls: usize,
     /// Settings of a subscription that names none, by its text: of each setting, the first that matches and has it.
     pub defaults: Vec<Defaults>,
     /// What a subscription may ask for at most, by its text, where that is less than `limits`; the first match counts.
@@ -162,6 +166,8 @@ impl Default for Config {
             publishes_per_s: 20_000,
             publish_bytes_per_s: 32 << 20,
             pending_publishes: 4096,
+            calls_per_session: 64,
+            calls: 4096,
             defaults: Vec::new(),
             most: Vec::new(),
             cohorts: 1000,

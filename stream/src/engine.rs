@@ -24,6 +24,7 @@ use pubsub_wire::value::{GoawayReason, Mode, Overflow, Welcome};
 use pubsub_wire::{Id, close, encode};
 use slab::Slab;
 
+use crate::calls::Calls;
 use crate::cohort::SubKey;
 use crate::config::{CloseHow, Closed, Config, Now, Peer, SessionId, Slow};
 use crate::deadlines::Deadlines;
@@ -67,6 +68,7 @@ pub struct Engine {
     pub(crate) hub: Hub,
     pub(crate) reads: Reads,
     pub(crate) publishes: Publishes,
+    pub(crate) calls: Calls,
     pub(crate) visits: Visits,
     pub(crate) plan: Plan,
     pub(crate) terms: TermsInUse,
@@ -105,6 +107,7 @@ impl Engine {
         Self {
             reads: Reads::new(config.reads_in_flight, config.ring_bytes / 4, budget),
             publishes: Publishes::default(),
+            calls: Calls::default(),
             random: fastrand::Rng::with_seed(config.seed),
             config,
             sessions: Slab::new(),
@@ -250,8 +253,10 @@ impl Engine {
         // Readers that were overtaken, or gave their slices back, have queued since.
         self.ask();
         let request = self.hub.requests.pop_front()?;
-        if let HubRequest::Publish { request, .. } = request {
-            self.publishes.sent(request);
+        match request {
+            HubRequest::Publish { request, .. } => self.publishes.sent(request),
+            HubRequest::Call { request, .. } => self.calls.sent(request),
+            HubRequest::Watch { .. } | HubRequest::Unwatch { .. } | HubRequest::Read { .. } => {}
         }
         Some(request)
     }

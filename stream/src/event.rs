@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use pubsub_wire::encode;
 
+use crate::calls::Answer;
 use crate::config::Now;
 use crate::engine::Engine;
 use crate::history::Step;
@@ -30,11 +31,17 @@ impl Engine {
             HubEvent::ReadFailed { request, why } => self.on_read_failed(now, request, &why),
             HubEvent::Published { request, offset } => self.on_published(request, offset),
             HubEvent::PublishFailed { request, why } => self.on_publish_failed(request, &why),
+            HubEvent::Replied { request, result } => {
+                self.handle_answer(now, request, Answer::Result(result));
+            }
+            HubEvent::CallFailed { request, why } => {
+                self.handle_answer(now, request, Answer::Failed(why));
+            }
         }
     }
 
     /// The link to the hub is gone.
-    pub fn handle_hub_down(&mut self, _now: Now) {
+    pub fn handle_hub_down(&mut self, now: Now) {
         self.hub.up = false;
         let position = self.hub.position;
         self.views.renumber(|view| {
@@ -59,6 +66,7 @@ impl Engine {
             }
         }
         self.fail_publishes();
+        self.fail_calls(now);
     }
 
     fn on_hello(&mut self, epoch: &str, position: i64) {

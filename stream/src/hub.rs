@@ -59,6 +59,17 @@ pub enum HubRequest {
         /// JSON, byte for byte.
         data: Box<[u8]>,
     },
+    /// A call to a service of the hub.
+    Call {
+        /// The worker's number for it.
+        request: u64,
+        /// Not to be begun from then on, on the machine's monotonic clock; 0: whenever.
+        deadline_ns: u64,
+        /// Name of the method.
+        method: Box<str>,
+        /// JSON, byte for byte.
+        params: Box<str>,
+    },
 }
 
 /// Where a read begins.
@@ -195,6 +206,20 @@ pub enum HubEvent<'a> {
     },
     /// A publication was refused.
     PublishFailed {
+        /// The request.
+        request: u64,
+        /// Why.
+        why: Refusal<'a>,
+    },
+    /// A call was carried out.
+    Replied {
+        /// The request.
+        request: u64,
+        /// Its result, JSON.
+        result: &'a str,
+    },
+    /// A call came to nothing.
+    CallFailed {
         /// The request.
         request: u64,
         /// Why.

@@ -13,6 +13,7 @@
 //! - `backlog`, `relocate`: what is pending when a subscription goes from one cohort to another
 //! - `history`, `read`, `replay`: how it reads what is older than the ring
 //! - `session`, `partials`: the control lane and the frame under way
+//! - `calls`: questions to services of the node
 //! - `command`, `settings`, `reconfigure`, `leave`, `publish`, `event`: inputs from clients and from the hub
 //! - `visit`, `plan`, `walk`, `write`: whom to write to, what, and what of it was taken
 //! - `park`, `policy`, `hole`, `step`: what a refusal leads to, and what comes next
@@ -20,6 +21,7 @@
 //!
 //! No socket, file, clock, thread, lock, async or log is known here.
 mod backlog;
+mod calls;
 mod cohort;
 mod command;
 mod compact;
@@ -58,6 +60,7 @@ mod visit;
 mod walk;
 mod write;
 
+pub use calls::{Answer, Called};
 pub use config::{CloseHow, Closed, Config, Defaults, Now, Peer, SessionId, Slow};
 pub use engine::Engine;
 pub use plan::{PIECES_MAX, Piece};

@@ -133,6 +133,8 @@ pub(crate) struct Session {
     /// Commands refused one after the other for their rate.
     pub(crate) strikes: u32,
     pub(crate) struck_ns: u64,
+    /// Calls under way.
+    pub(crate) calls: u32,
     pub(crate) received_ns: u64,
     pub(crate) heartbeat: Heartbeat,
     /// When the kernel refused first.
@@ -164,6 +166,7 @@ impl Session {
             control_bytes: 0,
             strikes: 0,
             struck_ns: 0,
+            calls: 0,
             received_ns: now_ns,
             heartbeat: Heartbeat::Listening,
             blocked_ns: 0,

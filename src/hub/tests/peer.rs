@@ -235,6 +235,7 @@ impl Peer {
                 }
                 self.on_slice(&head, offsets, truth);
             }
+            HubEvent::Replied { .. } | HubEvent::CallFailed { .. } => panic!("nobody calls"),
             HubEvent::ReadFailed { request, .. } => {
                 assert!(!self.chains.contains_key(&request), "its view is watched");
             }

@@ -69,6 +69,9 @@ fn told() -> impl Strategy<Value = Told> {
         any::<(u64, i64)>().prop_map(|(request, offset)| Told::Published(request, offset)),
         (any::<u64>(), code(), ".*", of(any::<u64>()))
             .prop_map(|(r, code, m, retry)| Told::PublishFailed(r, code, m, retry)),
+        (any::<u64>(), ".*").prop_map(|(request, result)| Told::Replied(request, result)),
+        (any::<u64>(), code(), ".*", of(any::<u64>()))
+            .prop_map(|(r, code, m, retry)| Told::CallFailed(r, code, m, retry)),
     ]
 }
 

@@ -66,6 +66,8 @@ pub(crate) enum Told {
     ReadFailed(u32, ErrorCode, String, Option<u64>),
     Published(u64, i64),
     PublishFailed(u64, ErrorCode, String, Option<u64>),
+    Replied(u64, String),
+    CallFailed(u64, ErrorCode, String, Option<u64>),
 }
 
 impl Told {
@@ -116,6 +118,14 @@ impl Told {
                 request: *request,
                 why: refusal(*code, message, *retry),
             },
+            Self::Replied(request, result) => HubEvent::Replied {
+                request: *request,
+                result,
+            },
+            Self::CallFailed(request, code, message, retry) => HubEvent::CallFailed {
+                request: *request,
+                why: refusal(*code, message, *retry),
+            },
         };
         encode_event(out, event);
     }
@@ -139,6 +149,10 @@ impl Told {
             HubEvent::Published { request, offset } => Self::Published(request, offset),
             HubEvent::PublishFailed { request, why } => {
                 Self::PublishFailed(request, why.code, why.message.into(), why.retry_after_ms)
+            }
+            HubEvent::Replied { request, result } => Self::Replied(request, result.into()),
+            HubEvent::CallFailed { request, why } => {
+                Self::CallFailed(request, why.code, why.message.into(), why.retry_after_ms)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the tests of this folder stand on: a node of workers on threads, a small hub and a client.
 //!
 //! Reads have a timeout only so that a failure ends; no test waits for time to pass.
-use crate::config::{Config, Log, LogFormat, PublishFrom, WorkerLimits};
+use crate::config::{Config, Log, LogFormat, PublishFrom, Venue, WorkerLimits};
 use crate::link::control::{self, Order, Report};
 use crate::link::{LinkReader, WorkerFrame, encode_event};
 use crate::telemetry::scoreboard::{Scoreboard, WorkerSlot};
@@ -35,6 +35,8 @@ pub(super) fn config() -> Config {
         retain: Vec::new(),
         topics_max: 1000,
         keys_max: 1000,
+        venue: Venue::None,
+        orders_max: 1000,
         heartbeat_ms: 60_000,
         write_stall_ms: 60_000,
         run_dir: PathBuf::new(),
@@ -57,6 +59,8 @@ pub(super) fn config() -> Config {
             publishes_per_s: 100_000,
             publish_bytes_per_s: 1 << 30,
             pending_publishes: 10_000,
+            calls_per_session: 1000,
+            calls: 10_000,
             control_bytes: 64 << 10,
             ring_bytes: 64 << 20,
             read_bytes: 256 << 10,
@@ -450,6 +454,15 @@ fn answer(
             let entries = &mut std::iter::empty();
             tell(link, HubEvent::Slice { head, entries });
         }
+        HubRequest::Call {
+            request, params, ..
+        } => tell(
+            link,
+            HubEvent::Replied {
+                request,
+                result: &params,
+            },
+        ),
         HubRequest::Publish {
             request,
             topic,

@@ -324,6 +324,7 @@ impl World {
                 start,
                 ..
             } => self.reads.push((request, view, start)),
+            HubRequest::Call { .. } => unreachable!("nobody calls"),
             HubRequest::Publish { request, .. } => {
                 self.publications.extend((request > 0).then_some(request));
             }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test's own modules")]
 mod answers;
 mod bench;
+mod calls;
 mod closes;
 mod commands;
 mod hub;

@@ -179,6 +179,7 @@ impl Hub {
                     self.placed
                         .push_back((not_before, Placed::Read(request, view, start)));
                 }
+                HubRequest::Call { .. } => unreachable!("nobody calls"),
                 HubRequest::Publish {
                     request,
                     topic,

@@ -277,7 +277,9 @@ impl<'a> Stage<'a> {
                     self.engine.handle_hub(self.now, watched);
                 }
                 HubRequest::Read { request, start, .. } => self.read(request, &start),
-                HubRequest::Unwatch { .. } | HubRequest::Publish { .. } => {}
+                HubRequest::Unwatch { .. }
+                | HubRequest::Publish { .. }
+                | HubRequest::Call { .. } => {}
             }
         }
         served

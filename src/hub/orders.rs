@@ -1,0 +1,132 @@
+//! The hub's side of the order desk: what it has of the log, and how calls and quotes reach it.
+//!
+//! Owns nothing of its own. Must not contain: what becomes of an order. Driven by the core.
+use super::core::Hub;
+use super::entry::Publication;
+use super::log::Log;
+use super::worker::WorkerId;
+use crate::orders::desk::{Call, Desk, Journal, Refusal};
+use crate::orders::venue::Quote;
+use crate::quotes::quote::TOPIC_PREFIX;
+use pubsub_stream::Now;
+use pubsub_stream::hub::{self, HubEvent};
+use pubsub_wire::ErrorCode;
+
+/// The hub while its desk is at work.
+struct Lent<'h, L> {
+    hub: &'h mut Hub<L>,
+    now: Now,
+}
+
+impl<L: Log> Journal for Lent<'_, L> {
+    fn report(&mut self, topic: &str, key: &str, data: &[u8]) -> Result<(), Refusal> {
+        let publication = Publication {
+            topic,
+            key: Some(key),
+            data,
+        };
+        match self.hub.publish(self.now, &publication) {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(Refusal {
+                code: refused.code(),
+                message: format!("the order could not be reported: {refused}"),
+                retry_after_ms: None,
+            }),
+        }
+    }
+
+    fn quote(&self, symbol: &str) -> Option<Quote> {
+        let topic = self.hub.topics.find(&format!("{TOPIC_PREFIX}{symbol}"))?;
+        Quote::read(self.hub.newest.latest(topic)?.fields().data)
+    }
+
+    fn wall_us(&self) -> u64 {
+        self.now.wall_us
+    }
+}
+
+impl<L: Log> Hub<L> {
+    /// Orders are taken here from now on.
+    pub fn open_desk(&mut self, desk: Desk) {
+        self.desk = Some(desk);
+    }
+
+    /// A call that a worker sends on; answered before anything else happens.
+    pub(super) fn on_call(
+        &mut self,
+        now: Now,
+        id: WorkerId,
+        request: u64,
+        deadline_ns: u64,
+        call: (&str, &str),
+    ) {
+        let outcome = if deadline_ns != 0 && now.mono_ns >= deadline_ns {
+            Err(Refusal {
+                code: ErrorCode::Deadline,
+                message: "its time was over before it was begun; nothing was done".to_owned(),
+                retry_after_ms: None,
+            })
+        } else {
+            self.carry_out(now, call)
+        };
+        let Some(worker) = self.workers.get_mut(id.index()) else {
+            return;
+        };
+        match &outcome {
+            Ok(result) => worker.send(HubEvent::Replied { request, result }),
+            Err(refusal) => {
+                let why = hub::Refusal {
+                    code: refusal.code,
+                    message: &refusal.message,
+                    retry_after_ms: refusal.retry_after_ms,
+                };
+                worker.send(HubEvent::CallFailed { request, why });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, (method, params): (&str, &str)) -> Result<String, Refusal> {
+        let refusal = |code, message: String| Refusal {
+            code,
+            message,
+            retry_after_ms: None,
+        };
+        // The worker has checked both.
+        let call = match Call::read(method, params) {
+            None => {
+                let message = format!("there is no method {method:.64}");
+                return Err(refusal(ErrorCode::UnknownMethod, message));
+            }
+            Some(Err(wrong)) => {
+                let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+                return Err(refusal(ErrorCode::BadField, all.join("; ")));
+            }
+            Some(Ok(call)) => call,
+        };
+        let Some(mut desk) = self.desk.take() else {
+            let message = "this node fills no orders; --venue paper would".to_owned();
+            return Err(refusal(ErrorCode::Unavailable, message));
+        };
+        let outcome = desk.handle(call, &mut Lent { hub: self, now });
+        self.desk = Some(desk);
+        outcome
+    }
+
+    /// A publication that may be a quote which somebody waits for.
+    pub(super) fn on_numbered(&mut self, now: Now, publication: &Publication<'_>) {
+        let wanted = |desk: &Desk| {
+            let symbol = publication.topic.strip_prefix(TOPIC_PREFIX)?;
+            desk.wants(symbol).then_some(symbol)
+        };
+        let Some(symbol) = self.desk.as_ref().and_then(wanted) else {
+            return;
+        };
+        let Some(quote) = Quote::read(publication.data) else {
+            return;
+        };
+        if let Some(mut desk) = self.desk.take() {
+            desk.on_quote(symbol, &quote, &mut Lent { hub: self, now });
+            self.desk = Some(desk);
+        }
+    }
+}

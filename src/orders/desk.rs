@@ -1,0 +1,255 @@
+//! The desk: a call from its parameters to its report and its answer.
+//!
+//! Owns the order of things: an order is known when its report is in the log, and not before; every change is reported before it is
+//! told. Must not contain: a link, a clock, the log. Driven by the hub, which lends it a journal.
+//!
+//! Laws: whoever is answered finds the report that says the same; an order that is refused leaves nothing behind; the same order again
+//! gets the first answer, and no second report.
+use super::book::{Book, Known};
+use super::fields::Wrong;
+use super::order::{Order, Status, Submit};
+use super::params::{self, List, Which};
+use super::venue::{Outcome, Quote, Venue};
+use pubsub_wire::ErrorCode;
+use rust_decimal::Decimal;
+use std::fmt::Write as _;
+
+/// Topics of reports are this and the account.
+pub const REPORTS: &str = "execs.";
+
+/// When there may be room again for an order.
+const ROOM_RETRY_MS: u64 = 1000;
+
+/// What the desk is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// `order.submit`.
+    Submit(Submit),
+    /// `order.get`.
+    Get(Which),
+    /// `order.cancel`.
+    Cancel(Which),
+    /// `order.list`.
+    List(List),
+}
+
+impl Call {
+    /// The call of a method, its parameters checked. `None`: the desk has no such method.
+    pub fn read(method: &str, params: &str) -> Option<Result<Self, Wrong>> {
+        Some(match method {
+            "order.submit" => params::submit(params).map(Self::Submit),
+            "order.get" => params::which(params).map(Self::Get),
+            "order.cancel" => params::which(params).map(Self::Cancel),
+            "order.list" => params::list(params).map(Self::List),
+            _ => return None,
+        })
+    }
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code for the client.
+    pub code: ErrorCode,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// When to try again.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Refusal {
+    /// The order itself is what is wrong.
+    fn rejected(message: impl Into<String>) -> Self {
+        Self {
+            code: ErrorCode::Rejected,
+            message: message.into(),
+            retry_after_ms: None,
+        }
+    }
+}
+
+/// What the desk has of the log.
+pub trait Journal {
+    /// Puts a report into the log; after an error nothing of it is there.
+    fn report(&mut self, topic: &str, key: &str, data: &[u8]) -> Result<(), Refusal>;
+
+    /// The newest quote of a symbol.
+    fn quote(&self, symbol: &str) -> Option<Quote>;
+
+    /// The time, microseconds since the Unix epoch.
+    fn wall_us(&self) -> u64;
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Desk {
+    book: Book,
+    venue: Box<dyn Venue + Send>,
+    /// Scratch of `on_quote`.
+    filled: Vec<(u64, Decimal)>,
+}
+
+impl Desk {
+    /// A desk with an empty book.
+    pub fn new(book: Book, venue: Box<dyn Venue + Send>) -> Self {
+        Self {
+            book,
+            venue,
+            filled: Vec::new(),
+        }
+    }
+
+    /// The orders that are known.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Carries a call out: its result, as JSON.
+    pub fn handle(&mut self, call: Call, journal: &mut impl Journal) -> Result<String, Refusal> {
+        match call {
+            Call::Submit(asked) => self.submit(asked, journal),
+            Call::Get(which) => {
+                let number = self.find(&which)?;
+                Ok(self.book.get(number).map(Order::json).unwrap_or_default())
+            }
+            Call::Cancel(which) => self.cancel(&which, journal),
+            Call::List(list) => self.list(&list),
+        }
+    }
+
+    /// Whether a quote of that symbol can change anything.
+    pub fn wants(&self, symbol: &str) -> bool {
+        self.venue.wants(symbol)
+    }
+
+    /// A quote has been numbered: what it fills is filled.
+    pub fn on_quote(&mut self, symbol: &str, quote: &Quote, journal: &mut impl Journal) {
+        let mut filled = std::mem::take(&mut self.filled);
+        self.venue.quote(symbol, quote, &mut filled);
+        for (number, price) in filled.drain(..) {
+            // Its topic is there since it was accepted, and the report is no longer than it was then.
+            let _ = self.change(number, Status::Filled, Some(price), journal);
+        }
+        self.filled = filled;
+    }
+
+    fn submit(&mut self, asked: Submit, journal: &mut impl Journal) -> Result<String, Refusal> {
+        match self.book.known(&asked) {
+            Known::New => {}
+            Known::Again(order) => return Ok(order.first_answer()),
+            Known::Other(order) => {
+                return Err(Refusal::rejected(format!(
+                    "account {} has another order of this client_order_id: {}",
+                    order.asked.account, order.id
+                )));
+            }
+        }
+        if !self.book.has_room() {
+            return Err(Refusal {
+                code: ErrorCode::Limit,
+                message: "there are as many working orders as there may be".to_owned(),
+                retry_after_ms: Some(ROOM_RETRY_MS),
+            });
+        }
+        let quote = journal.quote(&asked.symbol);
+        self.venue
+            .check(&asked, quote.as_ref())
+            .map_err(Refusal::rejected)?;
+        let ts_us = journal.wall_us();
+        let order = Order {
+            id: self.book.next().1,
+            asked,
+            status: Status::Accepted,
+            price: None,
+            reason: None,
+            ts_us,
+            accepted_us: ts_us,
+        };
+        report(&order, journal)?;
+        let answer = order.json();
+        let asked = order.asked.clone();
+        let number = self.book.insert(order);
+        let (status, price) = match self.venue.submit(number, &asked, quote.as_ref()) {
+            Outcome::Working => (Status::Working, None),
+            Outcome::Filled(price) => (Status::Filled, Some(price)),
+        };
+        // As for a quote that fills it.
+        let _ = self.change(number, status, price, journal);
+        Ok(answer)
+    }
+
+    fn cancel(&mut self, which: &Which, journal: &mut impl Journal) -> Result<String, Refusal> {
+        let number = self.find(which)?;
+        let Some(order) = self.book.get(number) else {
+            return Err(unknown());
+        };
+        if order.status.is_final() || !self.venue.cancel(number, &order.asked) {
+            return Err(Refusal::rejected(format!(
+                "order {} is {} already",
+                order.id,
+                word(order.status)
+            )));
+        }
+        self.change(number, Status::Cancelled, None, journal)
+    }
+
+    fn list(&self, list: &List) -> Result<String, Refusal> {
+        let (orders, more) = self.book.list(list).map_err(|_| Refusal {
+            code: ErrorCode::BadField,
+            message: "after: there never was an order of this order_id".to_owned(),
+            retry_after_ms: None,
+        })?;
+        let orders: Vec<String> = orders.into_iter().map(Order::json).collect();
+        let mut out = String::from(r#"{"orders":["#);
+        out.push_str(&orders.join(","));
+        // Writing into a string cannot fail.
+        let _ = write!(out, r#"],"more":{more}}}"#);
+        Ok(out)
+    }
+
+    fn find(&self, which: &Which) -> Result<u64, Refusal> {
+        self.book.find(which).ok_or_else(unknown)
+    }
+
+    /// Reports a change and then makes it: the order as it is then, as JSON.
+    fn change(
+        &mut self,
+        number: u64,
+        status: Status,
+        price: Option<Decimal>,
+        journal: &mut impl Journal,
+    ) -> Result<String, Refusal> {
+        let Some(order) = self.book.get(number) else {
+            return Err(unknown());
+        };
+        let order = Order {
+            status,
+            price,
+            ts_us: journal.wall_us(),
+            ..order.clone()
+        };
+        report(&order, journal)?;
+        let json = order.json();
+        self.book.replace(number, order);
+        Ok(json)
+    }
+}
+
+fn report(order: &Order, journal: &mut impl Journal) -> Result<(), Refusal> {
+    let topic = format!("{REPORTS}{}", order.asked.account);
+    journal.report(&topic, &order.id, order.json().as_bytes())
+}
+
+fn unknown() -> Refusal {
+    Refusal::rejected("there is no such order; it may have ended so long ago that it was forgotten")
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Accepted => "accepted",
+        Status::Working => "working",
+        Status::Filled => "filled",
+        Status::Cancelled => "cancelled",
+        Status::Rejected => "rejected",
+    }
+}
