@@ -153,6 +153,16 @@ async fn every_wrong_parameter_is_named_and_nothing_is_ordered() {
     );
     let page = call(&mut socket, "order.list", json!({"account": "alice"})).await;
     assert_eq!(*result(&page), json!({"orders": [], "more": false}));
+    for (labels, count) in [
+        (r#"method="order.submit",code="bad_field""#, 1),
+        (r#"method="order.submit",code="rejected""#, 1),
+        (r#"method="other",code="unknown_method""#, 1),
+        (r#"method="order.echo",code="ok""#, 1),
+        (r#"code="ok""#, 2),
+    ] {
+        node.until_metric("pubsub_calls_total", labels, count).await;
+    }
+    node.until_metric("pubsub_call_seconds_count", "", 6).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,9 @@ use super::exposition::{Page, seconds};
 use crate::config::Config;
 use crate::telemetry::names::{self, Metric};
 use crate::telemetry::process::Process;
-use crate::telemetry::scoreboard::{Closed, Lost, Rejected, Scoreboard, State, WorkerSlot};
+use crate::telemetry::scoreboard::{Closed, Lost, Method, Rejected, Scoreboard, State, WorkerSlot};
+use pubsub_wire::ErrorCode;
+use std::iter;
 
 /// The page.
 pub fn page(board: &Scoreboard, config: &Config) -> String {
@@ -86,6 +88,7 @@ impl<'a> Workers<'a> {
         self.reasons(page, names::CLOSED_TOTAL, Closed::ALL, |worker, why| {
             (why.label(), worker.closed(why))
         });
+        self.calls(page);
         let mut up = page.family(names::WORKER_UP);
         for (slot, worker) in self.in_use() {
             up.sample(&[("worker", slot)], u8::from(worker.state() == State::Up));
@@ -93,6 +96,28 @@ impl<'a> Workers<'a> {
         let mut delivery = page.family(names::DELIVERY_SECONDS);
         for (slot, worker) in &self.slots {
             delivery.histogram(&[("worker", slot)], &worker.delivery.read());
+        }
+        let mut call = page.family(names::CALL_SECONDS);
+        for (slot, worker) in &self.slots {
+            call.histogram(&[("worker", slot)], &worker.call.read());
+        }
+    }
+
+    /// Only what has happened: there are as many ways to end as methods times errors.
+    fn calls(&self, page: &mut Page) {
+        let mut family = page.family(names::CALLS_TOTAL);
+        let codes = || iter::once("ok").chain(ErrorCode::ALL.iter().map(|code| code.as_str()));
+        for (slot, worker) in &self.slots {
+            for (method, outcomes) in Method::ALL.iter().zip(&worker.calls) {
+                for (code, count) in codes().zip(outcomes).filter(|(_, n)| load(n) > 0) {
+                    let labels = [
+                        ("worker", slot.as_str()),
+                        ("method", method.label()),
+                        ("code", code),
+                    ];
+                    family.sample(&labels, load(count));
+                }
+            }
         }
     }
 

@@ -68,6 +68,8 @@ metrics! {
     RING_BYTES = "pubsub_ring_bytes", Gauge, "Bytes of a worker's rings.";
     REJECTED_TOTAL = "pubsub_rejected_total", Counter, "Connections, commands and publications refused, by reason.";
     CLOSED_TOTAL = "pubsub_closed_total", Counter, "Connections closed by the server, by reason.";
+    CALLS_TOTAL = "pubsub_calls_total", Counter, "Calls ended, by method and by how: ok, or the code of the error.";
+    CALL_SECONDS = "pubsub_call_seconds", Histogram, "From a call received to its answer made.";
     ACCEPT_PAUSES_TOTAL = "pubsub_accept_pauses_total", Counter, "Times that accepting paused for want of file descriptors or memory.";
     HUB_LINKS_LOST_TOTAL = "pubsub_hub_links_lost_total", Counter, "Links from a worker to the hub that broke.";
     WORKER_UP = "pubsub_worker_up", Gauge, "1 while the worker is at work.";

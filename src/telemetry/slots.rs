@@ -11,9 +11,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use pubsub_stream::{HISTOGRAM_BUCKETS, Histogram};
+use pubsub_wire::ErrorCode;
 
 /// Room for this many workers: the largest `--workers`.
 pub const SLOTS: u32 = 1024;
+
+/// Ways for a call to end: with a result, and with each error.
+pub const OUTCOMES: usize = 1 + ErrorCode::ALL.len();
 
 /// Set by the supervisor.
 #[derive(Debug)]
@@ -89,8 +93,12 @@ pub struct WorkerSlot {
     pub rejected: [AtomicU64; 16],
     /// Connections closed by the server, by [`Closed`].
     pub closed: [AtomicU64; 8],
+    /// Calls ended, by [`Method`], with a result and with each error.
+    pub calls: [[AtomicU64; OUTCOMES]; Method::ALL.len()],
     /// Numbered to handed to the kernel.
     pub delivery: SharedHistogram,
+    /// A call received to its answer made.
+    pub call: SharedHistogram,
     /// How late the loop came round.
     pub loop_lag: SharedHistogram,
 }
@@ -450,6 +458,24 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Methods whose calls are counted apart; index into [`WorkerSlot::calls`].
+    Method {
+        /// A new order.
+        Submit = "order.submit",
+        /// One order.
+        Get = "order.get",
+        /// The end of one that rests.
+        Cancel = "order.cancel",
+        /// Orders of an account.
+        List = "order.list",
+        /// The prototype's request.
+        Echo = "order.echo",
+        /// What there is not; the last, since a client chose its name.
+        Other = "other",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -487,6 +513,7 @@ mod tests {
         labels(Lost::ALL.iter().map(|r| r.label()).collect());
         labels(Rejected::ALL.iter().map(|r| r.label()).collect());
         labels(Closed::ALL.iter().map(|r| r.label()).collect());
+        labels(Method::ALL.iter().map(|r| r.label()).collect());
         assert!(Rejected::ALL.len() <= 16 && Closed::ALL.len() <= 8);
         assert!(
             Rejected::ALL

@@ -157,7 +157,8 @@ struct Worker {
     timer: Timer,
     heartbeat_ns: u64,
     monitor: Monitor,
-    tally: Tally,
+    /// Apart: a kilobyte of histograms, looked at now and then.
+    tally: Box<Tally>,
     /// How the next turn follows the last one.
     pace: Pace,
     /// How the last one followed the one before.

@@ -13,14 +13,13 @@ use super::linger::Lingerers;
 use super::monitor::Monitor;
 use super::poller::Poller;
 use super::reader::Reader;
-use super::tally::Tally;
 use super::upgrade::Handshakes;
 use super::{Pace, Worker, WorkerArgs, WorkerError};
 use crate::clock;
 use crate::config::Config;
 use crate::kernel::Timer;
 use crate::kernel::Watched;
-use crate::telemetry::scoreboard::State;
+use crate::telemetry::scoreboard::{Method, State};
 use pubsub_stream::{Defaults, Engine, Now};
 use pubsub_wire::limits::BoundLimits;
 use std::rc::Rc;
@@ -54,7 +53,7 @@ impl Worker {
         let listener = Watched::new(args.listener.into()).map_err(WorkerError::Listener)?;
         begin_slot(&front, now.mono_ns);
         Ok(Self {
-            tally: Tally::default(),
+            tally: Box::default(),
             reader: Reader::new(config.limits.frame_bytes),
             poller: Poller::new().map_err(WorkerError::Poller)?,
             accepting: Some(spawn_local(accept::serve(Rc::clone(&front), listener))),
@@ -105,6 +104,7 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         publishes_per_s: worker.publishes_per_s,
         publish_bytes_per_s: worker.publish_bytes_per_s,
         pending_publishes: worker.pending_publishes,
+        methods: methods(),
         calls_per_session: worker.calls_per_session,
         calls: worker.calls,
         defaults: defaults(config),
@@ -116,6 +116,12 @@ fn engine_config(config: &Config, slot: u32, generation: u32, now: Now) -> pubsu
         reads_in_flight: READS_IN_FLIGHT,
         seed: now.mono_ns ^ u64::from(slot) << 48,
     }
+}
+
+/// The methods that are counted apart; what is called otherwise is the last of all.
+fn methods() -> Vec<&'static str> {
+    let all = Method::ALL.iter().filter(|m| **m != Method::Other);
+    all.map(|method| method.label()).collect()
 }
 
 /// What subscriptions have that do not name it.

@@ -5,7 +5,7 @@
 //! Law: counters in the scoreboard outlive the process: only what is new is added to them.
 use super::monitor::Monitor;
 use crate::telemetry::scoreboard::{Closed, Lost, Rejected, WorkerSlot, advance};
-use pubsub_stream::{Histogram, Stats};
+use pubsub_stream::{Histogram, Outcomes, Stats};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// No more often than this: readers look about once a second, and the histograms are some hundred words each.
@@ -33,6 +33,7 @@ impl Tally {
         }
         self.due_ns = now_ns.saturating_add(CARRY_NS);
         self.carry_counters(slot, stats);
+        self.carry_calls(slot, stats);
         carry_gauges(slot, stats);
         slot.loop_lag.advance(monitor.lag(), &mut self.lag);
         slot.loop_lag_us
@@ -134,6 +135,18 @@ impl Tally {
             advance(counter, total, carried);
         }
         slot.delivery.advance(&now.delivery, &mut was.delivery);
+    }
+
+    fn carry_calls(&mut self, slot: &WorkerSlot, now: &Stats) {
+        let was = &mut self.carried;
+        slot.call.advance(&now.call, &mut was.call);
+        was.calls.resize(now.calls.len(), Outcomes::default());
+        let methods = slot.calls.iter().zip(&now.calls).zip(&mut was.calls);
+        for ((counters, totals), carried) in methods {
+            for ((counter, total), carried) in counters.iter().zip(totals).zip(carried) {
+                advance(counter, *total, carried);
+            }
+        }
     }
 }
 

@@ -61,6 +61,9 @@ struct Waiting {
     session: SessionId,
     id: Option<Id>,
     stage: Stage,
+    /// Its place among the methods that are counted.
+    method: usize,
+    received_ns: u64,
 }
 
 /// The calls under way.
@@ -87,10 +90,18 @@ impl Engine {
     }
 
     /// What has come of a call.
-    pub fn handle_answer(&mut self, _now: Now, request: u64, answer: Answer<'_>) {
+    pub fn handle_answer(&mut self, now: Now, request: u64, answer: Answer<'_>) {
         let Some(waiting) = self.calls.waiting.remove(&request) else {
             return;
         };
+        let error = match answer {
+            Answer::Result(_) => None,
+            Answer::Failed(why) => Some(why.code),
+            Answer::Wrong(_) => Some(ErrorCode::BadField),
+        };
+        self.stats.count_call(waiting.method, error);
+        let took_ns = now.mono_ns.saturating_sub(waiting.received_ns);
+        self.stats.call.record(took_ns);
         let Some(index) = self.session_index(waiting.session) else {
             return;
         };
@@ -148,7 +159,11 @@ impl Engine {
     }
 
     pub(crate) fn call(&mut self, now: Now, index: u32, id: Option<Id>, call: &Call<'_>) {
+        let methods = &self.config.methods;
+        let known = methods.iter().position(|m| **m == *call.method);
+        let method = known.unwrap_or(methods.len());
         if let Some((code, message, retry_after_ms)) = self.refuses_call(index) {
+            self.stats.count_call(method, Some(code));
             let count = match code {
                 ErrorCode::Forbidden => &mut self.stats.rejected_forbidden,
                 _ => &mut self.stats.rejected_limit,
@@ -171,6 +186,8 @@ impl Engine {
             session: self.session_id(index),
             id,
             stage: Stage::Here,
+            method,
+            received_ns: now.mono_ns,
         };
         self.calls.waiting.insert(request, waiting);
         self.calls.fresh.push_back(Called {

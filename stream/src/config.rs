@@ -126,6 +126,8 @@ pub struct Config {
     pub publish_bytes_per_s: u32,
     /// Publications that may wait for the hub's answer.
     pub pending_publishes: usize,
+    /// Names of the methods whose calls are counted apart.
+    pub methods: Vec<&'static str>,
     /// Calls of a session that may be under way.
     pub calls_per_session: u32,
     /// Calls of all sessions that may be under way.
@@ -166,6 +168,7 @@ impl Default for Config {
             publishes_per_s: 20_000,
             publish_bytes_per_s: 32 << 20,
             pending_publishes: 4096,
+            methods: Vec::new(),
             calls_per_session: 64,
             calls: 4096,
             defaults: Vec::new(),

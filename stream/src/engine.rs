@@ -36,7 +36,7 @@ use crate::publish::Publishes;
 use crate::read::Reads;
 use crate::ring::Hold;
 use crate::session::{Control, Heartbeat, NONE, Session};
-use crate::stats::Stats;
+use crate::stats::{Outcomes, Stats};
 use crate::subscription::Subscription;
 use crate::terms::TermsInUse;
 use crate::views::Views;
@@ -102,6 +102,10 @@ impl Engine {
     /// An engine without sessions and without a hub.
     pub fn new(config: Config) -> Self {
         let budget = Rc::new(Cell::new(0));
+        let stats = Stats {
+            calls: vec![Outcomes::default(); config.methods.len() + 1],
+            ..Stats::default()
+        };
         let mut frames = FrameBuf::new();
         let ping = Rc::from(frames.control(opcode::PING, &[]));
         Self {
@@ -139,7 +143,7 @@ impl Engine {
                 mono_ns: 0,
                 wall_us: 0,
             },
-            stats: Stats::default(),
+            stats,
             generations: 0,
             serials: 0,
         }

@@ -65,4 +65,4 @@ pub use config::{CloseHow, Closed, Config, Defaults, Now, Peer, SessionId, Slow}
 pub use engine::Engine;
 pub use plan::{PIECES_MAX, Piece};
 pub use pubsub_wire::value::GoawayReason;
-pub use stats::{HISTOGRAM_BUCKETS, Histogram, Stats};
+pub use stats::{HISTOGRAM_BUCKETS, Histogram, Outcomes, Stats};

@@ -2,6 +2,8 @@
 //!
 //! Plain numbers: the driver copies them to wherever they are shared. Counters rise only; gauges say what is now.
 
+use pubsub_wire::ErrorCode;
+
 use crate::config::Now;
 use crate::subscription::Lost;
 
@@ -71,6 +73,9 @@ impl Histogram {
     }
 }
 
+/// How calls of one method ended: with a result, and with each error, in the order of [`ErrorCode::ALL`].
+pub type Outcomes = [u64; 1 + ErrorCode::ALL.len()];
+
 /// What an engine has counted since it was made.
 #[derive(Debug, Clone, Default)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -112,6 +117,10 @@ pub struct Stats {
     pub closed_protocol: u64,
     /// From numbered to handed to the kernel.
     pub delivery: Histogram,
+    /// Calls by method, in the order of [`Config::methods`](crate::Config::methods); the last are all others.
+    pub calls: Vec<Outcomes>,
+    /// From a call received to its answer made.
+    pub call: Histogram,
 }
 
 impl Stats {
@@ -122,6 +131,15 @@ impl Stats {
         self.lost_expired += lost.expired;
         self.lost_memory += lost.memory;
         self.lost_retention += lost.retention;
+    }
+
+    /// A call has ended: `None`, with a result.
+    pub(crate) fn count_call(&mut self, method: usize, error: Option<ErrorCode>) {
+        let place = |code| ErrorCode::ALL.iter().position(|c| *c == code);
+        let outcome = error.and_then(place).map_or(0, |place| place + 1);
+        if let Some(outcomes) = self.calls.get_mut(method) {
+            outcomes[outcome] += 1;
+        }
     }
 
     /// A frame of `bytes` with `count` messages is with the kernel, of which the first was numbered at `mono_ns`.

@@ -1,7 +1,7 @@
 //! Calls: handed out, answered once, bounded, and what they come to when the hub goes away.
 use crate::bench::{Bench, SECOND, config};
 use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
-use pubsub_stream::{Answer, Called, Config};
+use pubsub_stream::{Answer, Called, Config, Peer};
 use pubsub_wire::ErrorCode;
 use pubsub_wire::command::FieldError;
 use serde_json::json;
@@ -10,6 +10,40 @@ const CALL: &str = r#"{"op":"call","id":"a","method":"m","params":{"x":[1]}}"#;
 
 fn call(n: u32) -> String {
     format!(r#"{{"op":"call","id":{n},"method":"m"}}"#)
+}
+
+/// How many calls of a method ended so: with a result, or with this error.
+fn ended(bench: &Bench, method: usize, error: Option<ErrorCode>) -> u64 {
+    let place = |code| ErrorCode::ALL.iter().position(|c| *c == code).unwrap();
+    bench.engine.stats().calls[method][error.map_or(0, |code| 1 + place(code))]
+}
+
+#[test]
+fn calls_are_counted_by_method_and_by_how_they_ended() {
+    let mut bench = Bench::with(Config {
+        methods: vec!["x", "m"],
+        calls_per_session: 2,
+        ..config()
+    });
+    let (id, guest) = (bench.open(), bench.open_as(Peer { may_publish: false }));
+    bench.say(id, &call(1));
+    bench.say(id, r#"{"op":"call","method":"y"}"#);
+    bench.say(id, &call(3));
+    bench.say(guest, &call(4));
+    bench.wait(3_000_000);
+    bench
+        .engine
+        .handle_answer(bench.now, 1, Answer::Result("1"));
+    bench.engine.handle_disconnect(bench.now, id);
+    bench.engine.handle_answer(bench.now, 2, Answer::Wrong(&[]));
+    assert_eq!(ended(&bench, 1, None), 1);
+    assert_eq!(ended(&bench, 1, Some(ErrorCode::Limit)), 1);
+    assert_eq!(ended(&bench, 1, Some(ErrorCode::Forbidden)), 1);
+    assert_eq!(ended(&bench, 2, Some(ErrorCode::BadField)), 1);
+    let stats = bench.engine.stats();
+    assert_eq!(stats.calls.iter().flatten().sum::<u64>(), 4);
+    // Those that were begun, and how long they took.
+    assert_eq!((stats.call.total(), stats.call.sum_ns), (2, 6_000_000));
 }
 
 /// As few as may be.
