@@ -70,18 +70,9 @@ impl Engine {
         });
         let lost = self.take_last(index);
         let found = lost.is_some();
-        let extra = self.subscriptions[index as usize].extra();
-        match (lost, behind) {
-            (Some(lost), Some(behind)) if lost.to.is_some() == behind.to.is_some() => {
-                extra.backlog_mut().push_gap(PendingGap {
-                    count: lost.count.zip(behind.count).map(|(a, b)| a + b),
-                    ..behind
-                });
-            }
-            (lost, behind) => {
-                let gaps = lost.into_iter().chain(behind);
-                gaps.for_each(|gap| extra.backlog_mut().push_gap(gap));
-            }
+        let backlog = self.subscriptions[index as usize].extra().backlog_mut();
+        for gap in lost.into_iter().chain(behind) {
+            backlog.push_gap(gap);
         }
         found
     }
