@@ -31,18 +31,19 @@ impl Engine {
             self.put_back(index);
             return;
         }
-        self.tidy_backlog(index);
         let subscription = &mut self.subscriptions[index as usize];
         if subscription.mode == Mode::Replay {
+            self.tidy_backlog(index);
+            let subscription = &self.subscriptions[index as usize];
             if subscription.cursor < self.views.cohort(subscription.cohort).ring.first() {
                 self.back_to_history(index);
             }
             return;
         }
+        // As long as it is lifted its ring lets go of nothing, though its bound may have shrunk.
+        lift(subscription, self.views.cohort_mut(subscription.cohort));
+        self.tidy_backlog(index);
         self.fall_behind(now, index);
-        let subscription = &mut self.subscriptions[index as usize];
-        let cohort = self.views.cohort_mut(subscription.cohort);
-        lift(subscription, cohort);
         self.pass_strangers(index);
         let subscription = &self.subscriptions[index as usize];
         let parked = subscription.hold == Hold::Parked;
@@ -288,9 +289,8 @@ impl Engine {
             Overflow::Conflate => false,
             Overflow::Spill => available > subscription.cursor,
             _ if subscription.backlog().is_some() => {
-                let to = ring.taken();
-                if to > subscription.cursor && subscription.loses_behind(&self.views) {
-                    subscription.lose_behind(&stand, to, GapReason::Memory);
+                if subscription.loses_behind(&self.views) {
+                    subscription.lose_behind(&stand, ring.taken(), GapReason::Memory);
                 }
                 false
             }

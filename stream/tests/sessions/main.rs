@@ -6,6 +6,7 @@ mod bench;
 mod calls;
 mod closes;
 mod commands;
+mod flushes;
 mod hub;
 mod lags;
 mod reads;
