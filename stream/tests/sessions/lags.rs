@@ -4,7 +4,7 @@ use pubsub_stream::{SessionId, Slow};
 use pubsub_wire::value::Overflow;
 use serde_json::Value;
 
-use crate::bench::{Bench, SECOND, piece};
+use crate::bench::{Bench, SECOND, offsets, piece};
 
 #[test]
 fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
@@ -325,4 +325,49 @@ fn one_that_ends_is_sent_of_an_open_batch_what_came_since_it_began() {
         assert_eq!(ledger["pending"]["memory"], 0);
     }
     assert_eq!(bench.engine.stats().delivered, 5);
+}
+
+#[test]
+fn one_message_is_let_through_however_large_and_it_is_the_newest() {
+    let mut bench = Bench::new();
+    bench.data =
+        br#""more than the bound allows, much more than the bound allows, ever so much more""#;
+    let id = bench.open();
+    bench.subscribe(
+        id,
+        r#""topic":"t","overflow":"drop_oldest","bound":{"bytes":50}"#,
+    );
+    bench.publish("t");
+    bench.refuse(id);
+    bench.publish("t");
+    bench.engine.handle_writable(bench.now, id);
+    let all = bench.take(id);
+    assert_eq!(offsets(&all), [2], "{all:?}");
+    let gap = all.iter().find(|f| f["op"] == "gap").expect("a gap");
+    assert_eq!(
+        (&gap["reason"], &gap["to"]),
+        (&"drop_oldest".into(), &1.into())
+    );
+}
+
+#[test]
+fn what_spills_is_read_from_the_ring_as_long_as_that_has_it() {
+    let mut bench = Bench::new();
+    let (id, wide) = (bench.open(), bench.open());
+    bench.subscribe(
+        id,
+        r#""topic":"t","overflow":"spill","bound":{"messages":2}"#,
+    );
+    // Its bound keeps the ring from letting go.
+    bench.subscribe(wide, r#""topic":"t","bound":{"messages":100}"#);
+    bench.publish("t");
+    bench.refuse_all(&[id, wide]);
+    for _ in 0..4 {
+        bench.publish("t");
+    }
+    bench.engine.handle_writable(bench.now, id);
+    let all = bench.take(id);
+    assert!(all.iter().any(|f| f["mode"] == "replay"), "{all:?}");
+    assert_eq!(offsets(&all), [1, 2, 3, 4, 5]);
+    assert!(bench.reads().is_empty());
 }

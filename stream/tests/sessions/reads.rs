@@ -607,3 +607,36 @@ fn a_drain_in_history_ends_where_credit_does() {
         assert_eq!(told, json!([3, credit, 3 - credit]));
     }
 }
+
+#[test]
+fn what_is_caught_up_on_in_the_ring_comes_in_batches_too() {
+    let mut bench = Bench::new();
+    let (id, wide) = (bench.open(), bench.open());
+    let settings =
+        r#""topic":"t","overflow":"spill","bound":{"messages":2},"batch":{"messages":2}"#;
+    bench.subscribe(id, settings);
+    // Its bound keeps the ring from letting go.
+    bench.subscribe(wide, r#""topic":"t","bound":{"messages":100}"#);
+    bench.publish("t");
+    bench.refuse_all(&[id, wide]);
+    for _ in 0..7 {
+        bench.publish("t");
+    }
+    bench.refuse(id);
+    bench.engine.handle_writable(bench.now, id);
+    let mut said = bench.take(id);
+    let (request, _) = bench.reads()[0];
+    bench.slice(piece(request, 0, 3), "t", &[1, 2, 3]);
+    said.extend(bench.take(id));
+    let batches = said.iter().filter(|f| f["op"] == "batch");
+    let items = |batch: &Value| -> Vec<i64> {
+        let items = batch["items"].as_array().unwrap().iter();
+        items.filter_map(|i| i["offset"].as_i64()).collect()
+    };
+    let batches: Vec<Vec<i64>> = batches.map(items).collect();
+    assert_eq!(
+        batches,
+        [vec![1, 2], vec![3], vec![4, 5], vec![6, 7], vec![8]],
+        "{said:?}"
+    );
+}
