@@ -6,6 +6,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What the roles that data passes through may name.
+const DATA_ROLES: &[&str] = &[
+    "clock",
+    "config",
+    "kernel",
+    "link",
+    "orders",
+    "quotes",
+    "telemetry",
+];
+
 /// Each room of `src/` and the rooms it may name; the order is bottom up.
 const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
@@ -15,30 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("orders", &[]),
     ("link", &[]),
     ("telemetry", &["config", "link"]),
-    (
-        "hub",
-        &[
-            "clock",
-            "config",
-            "kernel",
-            "link",
-            "orders",
-            "quotes",
-            "telemetry",
-        ],
-    ),
-    (
-        "worker",
-        &[
-            "clock",
-            "config",
-            "kernel",
-            "link",
-            "orders",
-            "quotes",
-            "telemetry",
-        ],
-    ),
+    ("hub", DATA_ROLES),
+    ("worker", DATA_ROLES),
     ("admin", &["clock", "config", "link", "telemetry"]),
     ("supervisor", &["clock", "config", "link", "telemetry"]),
 ];

@@ -1,7 +1,7 @@
 //! Orders: request and reply over the same connection, one order a name, and reports that agree with what was answered.
 mod harness;
 
-use harness::{Node, Socket, pid_of};
+use harness::{Node, Socket};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -22,6 +22,12 @@ async fn call(socket: &mut Socket, method: &str, params: Value) -> Value {
     socket
         .ask(json!({"op": "call", "method": method, "params": params}))
         .await
+}
+
+/// The server's time, microseconds since the Unix epoch.
+async fn server_us(socket: &mut Socket) -> u64 {
+    let pong = socket.ask(json!({"op": "ping"})).await;
+    pong["ts"].as_u64().expect("a time")
 }
 
 fn market(name: &str) -> Value {
@@ -208,15 +214,13 @@ async fn a_call_whose_time_is_over_is_not_carried_out() {
     let node = node("1").await;
     let mut socket = Socket::open(node.listen).await;
     quote(&mut socket, 9.0, 10.0).await;
-    let status = node
-        .until("the hub's pid", |status| status["hub"]["pid"].is_u64())
-        .await;
-    let hub = pid_of(&status["hub"]);
+    let hub = node.hub_pid().await;
     node.signal(hub, Signal::STOP);
     let late = json!({"op": "call", "id": "late", "method": "order.submit", "params": market("c1"), "deadline_ms": 50});
     socket.send(late).await;
-    // It is on its way while the hub stands still.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    // By the server's own clock its time is over while the hub stands still.
+    let sent = server_us(&mut socket).await;
+    while server_us(&mut socket).await < sent + 60_000 {}
     node.signal(hub, Signal::CONT);
     let reply = socket.answer(&json!("late")).await;
     assert_eq!(
@@ -232,16 +236,15 @@ async fn a_call_that_the_hub_took_with_it_has_an_unknown_outcome() {
     let node = node("1").await;
     let mut socket = Socket::open(node.listen).await;
     quote(&mut socket, 9.0, 10.0).await;
-    let status = node
-        .until("the hub's pid", |status| status["hub"]["pid"].is_u64())
-        .await;
-    let hub = pid_of(&status["hub"]);
+    let hub = node.hub_pid().await;
     node.signal(hub, Signal::STOP);
     socket
         .send(json!({"op": "call", "id": "lost", "method": "order.submit", "params": market("c1")}))
         .await;
-    // Taken by the link before the hub dies.
-    assert_eq!(socket.ask(json!({"op": "ping"})).await["op"], "pong");
+    // The turn in which the call came has ended when the second is answered: the call is with the link.
+    for _ in 0..2 {
+        server_us(&mut socket).await;
+    }
     node.signal(hub, Signal::KILL);
     let reply = socket.answer(&json!("lost")).await;
     assert_eq!(

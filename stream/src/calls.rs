@@ -15,11 +15,22 @@ use pubsub_wire::{ErrorCode, Id, encode};
 use crate::config::{Now, SessionId};
 use crate::engine::Engine;
 use crate::hub::{HubRequest, Refusal};
+use crate::publish::HUB_RETRY_MS;
 
 /// When a client may try again whose calls, or the worker's, are too many: about what answers take.
 const FULL_RETRY_MS: u64 = 50;
-/// When a client may try again while the hub is away: about what its return takes.
-const HUB_RETRY_MS: u64 = 500;
+/// It never reached the hub, which is away.
+const NOT_SENT: Refusal<'static> = Refusal {
+    code: ErrorCode::Unavailable,
+    message: "the log is being restarted; nothing was done",
+    retry_after_ms: Some(HUB_RETRY_MS),
+};
+/// The hub has gone with it.
+const UNANSWERED: Refusal<'static> = Refusal {
+    code: ErrorCode::UnknownOutcome,
+    message: "the log went away before it answered; it may have been done",
+    retry_after_ms: None,
+};
 
 /// A call to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,12 +152,7 @@ impl Engine {
             return;
         };
         if !self.hub.up {
-            let why = Refusal {
-                code: ErrorCode::Unavailable,
-                message: "the log is being restarted; nothing was done",
-                retry_after_ms: Some(HUB_RETRY_MS),
-            };
-            self.handle_answer(now, called.request, Answer::Failed(why));
+            self.handle_answer(now, called.request, Answer::Failed(NOT_SENT));
             return;
         }
         waiting.stage = Stage::Queued;
@@ -226,18 +232,9 @@ impl Engine {
             .collect();
         gone.sort_unstable_by_key(|(request, _)| *request);
         for (request, stage) in gone {
-            let why = if stage == Stage::Sent {
-                Refusal {
-                    code: ErrorCode::UnknownOutcome,
-                    message: "the log went away before it answered; it may have been done",
-                    retry_after_ms: None,
-                }
-            } else {
-                Refusal {
-                    code: ErrorCode::Unavailable,
-                    message: "the log is being restarted; nothing was done",
-                    retry_after_ms: Some(HUB_RETRY_MS),
-                }
+            let why = match stage {
+                Stage::Sent => UNANSWERED,
+                Stage::Here | Stage::Queued => NOT_SENT,
             };
             self.handle_answer(now, request, Answer::Failed(why));
         }

@@ -8,7 +8,8 @@
 //! 1. inputs, `handle_*`: a session opened or gone, a command, an event of the hub, a socket that takes again, the deadline;
 //! 2. visits: [`Engine::poll_visit`] names a session worth a write, [`Engine::poll_write`] lends up to 64 pieces of what it is to
 //!    receive, [`Engine::handle_written`] takes note of how much the kernel took. Repeat for a slice of time;
-//! 3. outputs: [`Engine::poll_hub`] what to ask the hub, [`Engine::poll_closed`] which connections to end;
+//! 3. outputs: [`Engine::poll_call`] what to carry out, [`Engine::poll_hub`] what to ask the hub, [`Engine::poll_closed`] which
+//!    connections to end;
 //! 4. [`Engine::poll_timeout`]: when to come back at the latest.
 //!
 //! Between a `poll_write` and its `handle_written` nothing else may be called.

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::hub::{HubRequest, Refusal};
 
 /// When a client may try again while the hub is away: about what its return takes.
-const HUB_RETRY_MS: u64 = 500;
+pub(crate) const HUB_RETRY_MS: u64 = 500;
 
 #[derive(Debug)]
 struct Waiting {
