@@ -3,6 +3,7 @@ mod support;
 
 use pubsub_load::swarm::{Books, Group, Options, Subscription, Swarm};
 use pubsub_load::target::Target;
+use pubsub_wire::value::GapReason;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 use support::{Script, Step, serve, serve_each};
@@ -125,6 +126,9 @@ fn what_a_gap_announces_is_lost_and_not_overdue() {
     until(&mut swarm, |swarm| swarm.counters().received == 4);
     let window = swarm.take_window(Group::MAIN, Duration::ZERO);
     assert_eq!((window.received, window.lost, window.overdue), (4, 6, 0));
+    let lost = swarm.counters().lost;
+    let by_reason: Vec<_> = lost.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(by_reason, [(GapReason::DropOldest, 6)]);
     assert_eq!(window.quantile_ms(0.5), Some(f64::INFINITY));
 }
 
@@ -309,6 +313,10 @@ fn a_connect_that_nobody_takes_is_a_failure_with_its_reason() {
     assert_eq!(
         why,
         format!("cannot connect to {unused}: connection refused: does a server listen there?")
+    );
+    assert_eq!(
+        swarm.counters().failure_causes.ranked(),
+        [(why.as_str(), 2)]
     );
     assert!(swarm.is_empty());
 }

@@ -1,5 +1,5 @@
 //! What happened to a swarm so far: plain numbers, and the first of each kind of trouble in words.
-use super::ConnectError;
+use super::{Causes, ConnectError, Losses};
 use pubsub_wire::value::Ledger;
 use std::collections::BTreeMap;
 
@@ -30,6 +30,8 @@ pub struct Counters {
     pub gaps: u64,
     /// `gap` frames that could not say how many were lost.
     pub gaps_uncounted: u64,
+    /// What the others said was lost, by reason.
+    pub lost: Losses,
     /// Ping frames answered.
     pub pings: u64,
     /// `goaway` frames.
@@ -38,8 +40,12 @@ pub struct Counters {
     pub errors: u64,
     /// Code and message of the first `error`.
     pub first_error: Option<String>,
+    /// All of them, by code and message.
+    pub error_causes: Causes,
     /// Connections that did not come about.
     pub failed: u64,
+    /// All of them, by reason.
+    pub failure_causes: Causes,
     /// Why the first of them did not.
     pub first_failure: Option<ConnectError>,
     /// Connections that have passed the handshake, ever.
@@ -48,7 +54,9 @@ pub struct Counters {
     pub subscribed: u64,
     /// Connections that ended though nobody here asked for it, by close code (1006: without a close frame).
     pub closed: BTreeMap<u16, u64>,
-    /// Connections closed because of what they sent, and the first reason.
+    /// Connections closed because of what they sent, by reason.
+    pub violations: Causes,
+    /// The first of these reasons.
     pub first_violation: Option<String>,
     /// How many upgraded connections each worker slot has greeted.
     pub workers: BTreeMap<u32, u64>,
@@ -69,6 +77,7 @@ impl Counters {
 
     pub(super) fn error(&mut self, text: String) {
         self.errors += 1;
+        self.error_causes.count(&text);
         self.first_error.get_or_insert(text);
     }
 }

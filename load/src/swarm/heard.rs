@@ -8,9 +8,9 @@ use super::counters::{self, Seen};
 use super::head::{self, Found, Head};
 use super::inbound::Inbound;
 use super::order::{Order, Step};
-use super::said::{self, Log, Said};
+use super::said::{self, Said};
 use super::topics::id;
-use pubsub_wire::value::{Ledger, Mode};
+use pubsub_wire::value::{GapReason, Ledger, Mode};
 
 impl Inbound {
     #[inline]
@@ -151,13 +151,14 @@ impl Inbound {
                 to,
                 count,
                 offset,
-                log: Log::Same,
-            }) => self.gap(conn, to.or(offset), count, now_us),
-            Some(Said::Gap {
-                offset,
-                log: Log::Another,
-                ..
-            }) => self.another_log(conn, offset),
+                reason,
+            }) => {
+                self.counters.lost.add(reason, count.unwrap_or(0));
+                match reason {
+                    GapReason::Epoch => self.another_log(conn, offset),
+                    _ => self.gap(conn, to.or(offset), count, now_us),
+                }
+            }
             Some(Said::Mode(mode)) => self.mode(conn, mode),
             Some(Said::Ledger(ledger)) => self.ledger(conn, &ledger),
             Some(Said::Error { id, text }) => self.error(conn, id, text),

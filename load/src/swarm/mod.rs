@@ -6,7 +6,7 @@
 //! thread it was moved to.
 //!
 //! - [`frames`], [`head`], [`batch`], [`json`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
-//! - [`tally`], [`staleness`], [`lag`], [`counters`], [`account`], [`published`]: what is counted; pure
+//! - [`tally`], [`staleness`], [`lag`], [`counters`], [`losses`], [`causes`], [`account`], [`published`]: what is counted; pure
 //! - [`order`], [`pace`]: what is promised of offsets, and whose turn it is to read; pure
 //! - `conn`, `group`, `topics`: the records
 //! - `socket`, `inbound`, `heard`: the way in and out
@@ -18,6 +18,7 @@
 //! the loop's own slowness is measured all the time; nothing is kept per message.
 pub mod account;
 pub mod batch;
+pub mod causes;
 mod closing;
 mod conn;
 pub mod counters;
@@ -31,6 +32,7 @@ mod heard;
 mod inbound;
 pub mod json;
 pub mod lag;
+pub mod losses;
 pub mod order;
 pub mod outgoing;
 pub mod pace;
@@ -44,9 +46,11 @@ mod turn;
 pub mod upgrade;
 
 pub use account::Account;
+pub use causes::Causes;
 pub use counters::{Books, Counters};
 pub use error::{ConnectError, SwarmError};
 pub use group::Group;
+pub use losses::Losses;
 pub use pace::Pace;
 pub use staleness::Staleness;
 pub use tally::Tally;

@@ -31,8 +31,8 @@ pub enum Said {
         count: Option<u64>,
         /// Position after which messages follow.
         offset: Option<i64>,
-        /// Whether offsets go on or begin anew.
-        log: Log,
+        /// Why. With an epoch, offsets begin anew: what follows is of another log.
+        reason: GapReason,
     },
     /// The books of the subscription.
     Ledger(Ledger),
@@ -63,15 +63,6 @@ pub struct Message {
     pub identity: u64,
 }
 
-/// Whether a gap is a hole in the log that was read so far, or the beginning of another log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Log {
-    /// The same.
-    Same,
-    /// Another epoch: its offsets have nothing to do with those before.
-    Another,
-}
-
 /// Reads one text payload; `None`: it is not a message of this protocol.
 pub fn parse(payload: &[u8]) -> Option<Said> {
     let text = str::from_utf8(payload).ok()?;
@@ -89,11 +80,7 @@ pub fn parse(payload: &[u8]) -> Option<Said> {
             to: gap.to,
             count: gap.count,
             offset: offset(&gap.at),
-            log: if gap.reason == GapReason::Epoch {
-                Log::Another
-            } else {
-                Log::Same
-            },
+            reason: gap.reason,
         },
         ServerMessage::Ledger(ledger) => Said::Ledger(ledger.ledger),
         ServerMessage::Published(published) => Said::Published {
@@ -214,7 +201,7 @@ mod tests {
                 to: None,
                 count: None,
                 offset: Some(3),
-                log: Log::Another
+                reason: GapReason::Epoch
             })
         );
     }

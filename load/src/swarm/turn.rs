@@ -171,6 +171,7 @@ impl Swarm {
             (State::Connecting | State::Upgrading, _) => self.failed(ConnectError::Closed { addr }),
             (state, end) => {
                 if let End::Violation(why) = end {
+                    counters.violations.count(&why.to_string());
                     counters
                         .first_violation
                         .get_or_insert_with(|| why.to_string());
@@ -189,6 +190,7 @@ impl Swarm {
     pub(super) fn failed(&mut self, why: ConnectError) {
         let counters = &mut self.inbound.counters;
         counters.failed += 1;
+        counters.failure_causes.count(&why.to_string());
         counters.first_failure.get_or_insert(why);
     }
 
