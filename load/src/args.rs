@@ -1,8 +1,10 @@
 //! The command line, as typed; and what is meant by it, with the prototype's environment and the defaults filled in.
 mod settings;
 mod slow;
+mod told;
 
 pub use slow::Slow;
+pub use told::Told;
 
 use crate::failure::Failure;
 use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
@@ -13,6 +15,7 @@ use crate::units::{Rate, Span};
 use clap::{Args, Parser, Subcommand};
 use pubsub_wire::Limits;
 use pubsub_wire::topic::check_topic;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +29,7 @@ const OUTLIERS: usize = 10;
 const EXAMPLES: &str = "\
 Examples:
   pubsub-load                                      100 more connections every 15 s up to 10,000, then a minute's hold
-  pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv
+  pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv --json ramp.json
   pubsub-load ramp --topic 'quotes.*' --settings '{\"overflow\":\"conflate\",\"bound\":{\"messages\":64}}'
   pubsub-load ramp --max 1000 --slow 5%:stall --slow 1%:read=2KB/s --slow 1%:pause=5s
   pubsub-load ramp --topic 'quotes.*' --settings '{\"rate\":{\"mode\":\"sample\",\"ms\":100}}' --settings '{\"credit\":100}'
@@ -106,6 +109,8 @@ struct RampArgs {
     /// Own loop lag (p99) above which a measurement is called invalid
     #[arg(long, value_name = "TIME", default_value = "50ms")]
     lag_limit: Span,
+    #[command(flatten)]
+    told: Told,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -165,6 +170,8 @@ pub struct Ramp {
     pub outliers: usize,
     /// Loop lag above which a measurement is invalid.
     pub lag_max: Duration,
+    /// How it is told.
+    pub told: Told,
 }
 
 /// How the server's process is found.
@@ -191,9 +198,12 @@ pub struct Publish {
 
 /// Reads the arguments; `Err(None)`: help or version was asked for and has been printed.
 pub fn read(
-    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Task, Option<Failure>> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let command = arguments.iter().map(|word| word.to_string_lossy().into());
+    let command: Vec<String> = command.collect();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
@@ -210,11 +220,11 @@ pub fn read(
             .meant()
             .map(|publish| Task::Publish(Box::new(publish))),
         Some(Command::Ramp(ramp)) => ramp
-            .meant(environment)
+            .meant(command, environment)
             .map(|ramp| Task::Ramp(Box::new(ramp))),
         None => cli
             .ramp
-            .meant(environment)
+            .meant(command, environment)
             .map(|ramp| Task::Ramp(Box::new(ramp))),
     };
     task.map_err(Some)
@@ -228,7 +238,11 @@ fn first_paragraph(text: &str) -> String {
 }
 
 impl RampArgs {
-    fn meant(self, environment: impl Fn(&str) -> Option<String>) -> Result<Ramp, Failure> {
+    fn meant(
+        self,
+        command: Vec<String>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Ramp, Failure> {
         let every = match self.every {
             Some(span) => span.0,
             None => from_environment(&environment, "INTERVAL_BETWEEN_NEW_CLIENTS_SECS")?
@@ -255,6 +269,10 @@ impl RampArgs {
             server: server_pid(&self.server_pid)?,
             outliers,
             lag_max: self.lag_limit.0,
+            told: Told {
+                command,
+                ..self.told
+            },
         })
     }
 }

@@ -6,22 +6,28 @@
 //! - [`swarm`]: the subscribers
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
-//! - [`measure`], [`http`]: what processes cost, and what a node says of itself
+//! - [`record`]: a whole run as data; pure. [`output`], [`aside`]: the files it is left in
+//! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
 //! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
 //!
 //! The commands are thin: a bench or a test drives [`swarm::Swarm`] and [`publisher::Publisher`] itself.
 pub mod args;
+pub mod aside;
 pub mod clock;
 pub mod deal;
 pub mod failure;
 pub mod floor;
 pub mod http;
 pub mod interrupt;
+pub mod machine;
 pub mod measure;
+pub mod node;
+pub mod output;
 pub mod publish;
 pub mod publisher;
 pub mod ramp;
+pub mod record;
 pub mod scenario;
 pub mod schedule;
 pub mod swarm;

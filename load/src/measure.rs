@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Ticks per second of the times in `/proc/PID/stat`: part of Linux's interface, whatever the kernel's own clock.
@@ -78,7 +78,8 @@ impl Sample {
             .sum()
     }
 
-    fn cpu_ns_of(&self, pid: u32) -> u64 {
+    /// CPU time of one of them, nanoseconds; 0 where it is not among them.
+    pub fn cpu_ns_of(&self, pid: u32) -> u64 {
         self.processes
             .iter()
             .find(|process| process.pid == pid)
@@ -144,6 +145,19 @@ pub fn listener(addr: SocketAddr) -> Option<u32> {
             .is_some_and(|parent| holders.contains(parent))
     };
     holders.iter().copied().find(|pid| !is_child(pid))
+}
+
+/// Addresses over IPv4 that a process and its descendants listen on.
+pub fn listening(root: u32) -> io::Result<Vec<SocketAddr>> {
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let mut pids = descendants(root, &parents()?);
+    pids.push(root);
+    let held: Vec<PathBuf> = pids.into_iter().flat_map(files).collect();
+    let is_held = |inode: &u64| held.contains(&PathBuf::from(format!("socket:[{inode}]")));
+    Ok(listeners(&table)
+        .filter(|(_, inode)| is_held(inode))
+        .map(|(addr, _)| addr)
+        .collect())
 }
 
 /// Kernel memory of all TCP sockets of this machine, bytes; none of it is in anybody's PSS.
@@ -234,12 +248,13 @@ fn threads(pid: u32) -> io::Result<Vec<PathBuf>> {
 }
 
 fn holds(pid: u32, link: &Path) -> bool {
-    let Ok(files) = fs::read_dir(proc(pid).join("fd")) else {
-        return false;
-    };
-    files
-        .filter_map(Result::ok)
-        .any(|file| fs::read_link(file.path()).is_ok_and(|to| to == link))
+    files(pid).any(|to| to == link)
+}
+
+/// What the open files of a process are.
+fn files(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let files = fs::read_dir(proc(pid).join("fd")).into_iter().flatten();
+    files.filter_map(|file| fs::read_link(file.ok()?.path()).ok())
 }
 
 fn listening_inode(addr: SocketAddr) -> Option<u64> {
@@ -254,6 +269,25 @@ fn inode(table: &str, port: u16) -> Option<u64> {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let listens = columns.get(1)?.ends_with(&port) && *columns.get(3)? == "0A";
         listens.then(|| columns.get(9)?.parse().ok()).flatten()
+    })
+}
+
+/// Listening sockets of the table of IPv4: where they are to be reached from this machine, and their inodes.
+fn listeners(table: &str) -> impl Iterator<Item = (SocketAddr, u64)> {
+    table.lines().skip(1).filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (address, port) = columns.get(1)?.split_once(':')?;
+        // The address is in the machine's own order of bytes.
+        let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+        let address = if address.is_unspecified() {
+            Ipv4Addr::LOCALHOST
+        } else {
+            address
+        };
+        let port = u16::from_str_radix(port, 16).ok()?;
+        let inode = columns.get(9)?.parse().ok()?;
+        let addr = SocketAddr::new(IpAddr::V4(address), port);
+        (*columns.get(3)? == "0A").then_some((addr, inode))
     })
 }
 
@@ -332,6 +366,8 @@ mod tests {
             0: 0100007F:1FBC 0100007F:8000 01 00000000:00000000 00:00000000 00000000 0 0 111 1\n\
             1: 0100007F:1FBC 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 222 1\n";
         assert_eq!((inode(table, 8124), inode(table, 8125)), (Some(222), None));
+        let listeners: Vec<_> = listeners(table).collect();
+        assert_eq!(listeners, [("127.0.0.1:8124".parse().unwrap(), 222)]);
     }
 
     #[test]

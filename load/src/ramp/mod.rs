@@ -2,6 +2,7 @@
 //!
 //! Owns the run: it asks the scenario what is due, tells the swarm, and reads the clocks and `/proc` at the end of each line.
 //! What a line looks like is [`row`]'s, what each group got [`groups`]', what a run is worth [`verdict`]'s.
+mod begin;
 mod close;
 pub mod groups;
 mod progress;
@@ -12,9 +13,12 @@ use crate::args::{Ramp as Asked, ServerPid};
 use crate::deal::Deal;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::record::recorder::{Ending, Recorder};
+use crate::record::{self, Beside, End};
 use crate::scenario::{Due, Ramp};
 use crate::swarm::lag::LoopLag;
-use crate::swarm::{Group, Options, Swarm, SwarmError, Tally, TopicId, files, socket};
+use crate::swarm::{Group, Losses, Options, Swarm, SwarmError, Tally, TopicId, files, socket};
 use crate::{clock, measure};
 use close::{Closing, Named};
 use progress::Progress;
@@ -36,15 +40,17 @@ const SLOW_RECEIVE_BYTES: usize = 4096;
 /// Runs a ramp to its end; the exit code.
 pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
     files::reserve(asked.plan.max).map_err(Failure::unavailable)?;
+    let output = Output::open(&asked.told)?;
     let mut ramp = Running::new(asked)?;
-    ramp.climb(interrupt)?;
-    let verdict = ramp.close_the_books()?;
+    let end = ramp.climb(interrupt)?;
+    let (verdict, record) = ramp.close_the_books(end)?;
     // The report may be standard output itself; what people read goes beside it then.
     let told = match asked.csv {
         Some(_) => write!(io::stdout(), "{verdict}"),
         None => write!(io::stderr(), "{verdict}"),
     };
     told.map_err(unwritable)?;
+    output.write(&record)?;
     Ok(verdict.code)
 }
 
@@ -58,11 +64,14 @@ struct Running<'a> {
     csv: Box<dyn Write>,
     server: Option<u32>,
     progress: Progress,
+    recorder: Recorder,
+    begun_ns: u64,
     line: Line,
     whole: Tally,
     failed_before: u64,
     closed_before: u64,
     wrong_before: u64,
+    lost_before: Losses,
     invalid: usize,
     windows: usize,
     limit: Option<(usize, String)>,
@@ -137,11 +146,14 @@ impl<'a> Running<'a> {
             csv,
             server,
             progress: Progress::new(asked.plan.duration()),
+            recorder: Recorder::new(begin::beginning(asked, server)),
+            begun_ns: clock::mono_ns(),
             line: Line::new(server),
             whole: Tally::new(asked.outliers),
             failed_before: 0,
             closed_before: 0,
             wrong_before: 0,
+            lost_before: Losses::default(),
             invalid: 0,
             windows: 0,
             limit: None,
@@ -149,7 +161,7 @@ impl<'a> Running<'a> {
     }
 
     /// All steps and the hold, or until Ctrl-C.
-    fn climb(&mut self, interrupt: &mut Interrupt) -> Result<(), Failure> {
+    fn climb(&mut self, interrupt: &mut Interrupt) -> Result<End, Failure> {
         let mut ramp = Ramp::new(self.asked.plan, clock::mono_ns());
         let mut clients = 0;
         while let Some(at) = ramp.poll_timeout() {
@@ -162,7 +174,7 @@ impl<'a> Running<'a> {
                 eprintln!(
                     "interrupted: the ramp ends here, the books follow (once more to leave at once)"
                 );
-                return self.write(clients);
+                return self.write(clients).map(|()| End::Interrupted);
             }
             while let Some((due, at_ns)) = ramp.poll(clock::mono_ns()) {
                 self.line.late_ns = self
@@ -183,7 +195,7 @@ impl<'a> Running<'a> {
             }
         }
         self.progress.clear();
-        Ok(())
+        Ok(End::Planned)
     }
 
     /// Asks for so many more, each in its group and with its settings.
@@ -229,7 +241,25 @@ impl<'a> Running<'a> {
         (row.slow_count, row.slow_lost) = (slow.received, slow.lost);
         row.late_ms = begun.late_ns as f64 / 1e6;
         self.judge(&mut row, &lag);
+        let beside = self.beside(&begun, seconds);
+        self.recorder.line(&row, beside);
         row
+    }
+
+    /// What a line's record has that its row has not.
+    fn beside(&mut self, begun: &Line, seconds: f64) -> Beside {
+        let lost = self.swarm.counters().lost;
+        let lost_before = std::mem::replace(&mut self.lost_before, lost);
+        let roles = match (&begun.server, &self.line.server) {
+            (Some(before), Some(now)) => record::roles(before, now, seconds),
+            _ => Vec::new(),
+        };
+        Beside {
+            at_s: (self.line.begun_ns - self.begun_ns) as f64 / 1e9,
+            seconds,
+            lost: lost.since(&lost_before),
+            roles,
+        }
     }
 
     /// What all slow groups received since the last line.
@@ -314,7 +344,7 @@ impl<'a> Running<'a> {
     }
 
     /// Asks each subscription for its ledger, compares, and goes.
-    fn close_the_books(mut self) -> Result<Verdict, Failure> {
+    fn close_the_books(mut self, end: End) -> Result<(Verdict, record::Run), Failure> {
         let latency_ms = [
             self.whole.quantile_ms(0.5),
             self.whole.quantile_ms(0.99),
@@ -341,8 +371,15 @@ impl<'a> Running<'a> {
             invalid: self.invalid,
             windows: self.windows,
         });
+        let record = self.recorder.end(&Ending {
+            end,
+            counters: self.swarm.counters(),
+            whole: &self.whole,
+            groups: &groups,
+            verdict: &verdict,
+        });
         close::leave(&mut self.swarm).map_err(fault)?;
-        Ok(verdict)
+        Ok((verdict, record))
     }
 
     /// Whether all subscribe with the server's defaults.

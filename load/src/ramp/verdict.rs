@@ -55,6 +55,7 @@ pub fn limit(own: Own, lag_max: Duration) -> Option<String> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     lines: Vec<String>,
+    reasons: Vec<String>,
     /// Exit code.
     pub code: u8,
 }
@@ -95,6 +96,7 @@ impl Verdict {
         let counters = run.counters;
         let mut verdict = Self {
             lines: Vec::new(),
+            reasons: Vec::new(),
             code: 0,
         };
         verdict.latency(run);
@@ -104,6 +106,16 @@ impl Verdict {
         verdict.groups(run);
         verdict.validity(run);
         verdict
+    }
+
+    /// What is told, line by line.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// Why the run is no measurement of the server; none: it is one.
+    pub fn reasons(&self) -> &[String] {
+        &self.reasons
     }
 
     fn latency(&mut self, run: &Run<'_>) {
@@ -214,10 +226,12 @@ impl Verdict {
 
     fn validity(&mut self, run: &Run<'_>) {
         if let Some((clients, why)) = run.limit {
-            self.say(format!(
-                "INVALID as a measurement of the server: the generator was the limit in {} of {} windows, first at {clients} clients: {why}",
+            let reason = format!(
+                "the generator was the limit in {} of {} windows, first at {clients} clients: {why}",
                 run.invalid, run.windows
-            ));
+            );
+            self.say(format!("INVALID as a measurement of the server: {reason}"));
+            self.reasons.push(reason);
         }
     }
 

@@ -1,0 +1,64 @@
+//! Which server it is: the node's name and version, as its status says.
+//!
+//! The status is on an address of its own, which clients are not told. Where the server's processes are known, it is one of those that
+//! they listen on.
+use crate::{http, measure};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Time for an answer: it comes from this machine.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Addresses asked at most.
+const ASKED_MAX: usize = 8;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub node: String,
+    /// Its build.
+    pub version: String,
+}
+
+/// The node that this process is the root of; `None`: none of its addresses has a status.
+pub fn of(root: u32) -> Option<Node> {
+    let addresses = measure::listening(root).ok()?;
+    addresses.into_iter().take(ASKED_MAX).find_map(status)
+}
+
+fn status(addr: SocketAddr) -> Option<Node> {
+    serde_json::from_slice(&http::get(addr, "/status", PATIENCE).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_node_is_found_where_its_processes_listen() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = admin.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut socket in admin.incoming().map_while(Result::ok) {
+                let mut request = [0; 1024];
+                if socket.read(&mut request).is_ok_and(|n| n > 0) {
+                    let body = r#"{"node":"a","version":"1.2.3","hub":{}}"#;
+                    let _ = write!(socket, "HTTP/1.0 200 OK\r\n\r\n{body}");
+                }
+            }
+        });
+        let node = Node {
+            node: "a".to_owned(),
+            version: "1.2.3".to_owned(),
+        };
+        assert_eq!(status(addr), Some(node));
+        let listening = measure::listening(std::process::id()).unwrap();
+        assert!(listening.contains(&addr), "{listening:?}");
+        assert!(listening.contains(&silent.local_addr().unwrap()));
+    }
+}
