@@ -1,12 +1,15 @@
 //! The command line, as typed; and what is meant by it, with the prototype's environment and the defaults filled in.
+mod common;
 mod settings;
 mod slow;
+mod subscribers;
 mod told;
 
 pub use slow::Slow;
 pub use told::Told;
 
 use crate::failure::Failure;
+use crate::fleet::spread::Processes;
 use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
 use crate::scenario;
 use crate::swarm::Subscription;
@@ -23,8 +26,8 @@ use std::time::Duration;
 /// Between two steps, unless told otherwise.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// Latencies of which the prototype's two columns are the mean.
-const OUTLIERS: usize = 10;
+/// What a process of the swarm is started as: for this program itself, and for nobody to type.
+pub const MEMBER: &str = "member";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,15 +38,24 @@ Examples:
   pubsub-load ramp --topic 'quotes.*' --settings '{\"rate\":{\"mode\":\"sample\",\"ms\":100}}' --settings '{\"credit\":100}'
   pubsub-load publish --topic news --rate 10000/s --size 450 --duration 10s
 
+The connections are shared by processes of one thread each (--processes), and dealt out in turn to several --url.
 With --slow, count, messages received, latencies, sizes, expected, lost and overdue of a line are of the healthy connections only;
 the last columns have the slow ones, and all other columns are of all. At the end the slow ones read on, for 10 s at most,
 then every subscription is asked for its ledger, and with --slow or --settings a table has what each group got. Staleness is the age
 of the newest value a connection holds at the moment when the next one comes, weighted by how long it was held. A connection that
 the policy 'disconnect' closes is counted with its close code: 4001, or 1006 where it was closed hard since it took nothing.
 
-Exit codes: 0 done; 1 books that do not close, or messages out of order; 64 arguments; 69 no server there, or a limit
-of this machine; 70 a fault of this program.
+Exit codes: 0 done; 1 books that do not close, messages out of order, or a process of the swarm that was lost; 64 arguments;
+69 no server there, or a limit of this machine; 70 a fault of this program.
 Environment of the 2012 prototype: OUTLIER_SIZE (10), INTERVAL_BETWEEN_NEW_CLIENTS_SECS (15).";
+
+const SOAK: &str = "\
+Examples:
+  pubsub-load soak --connections 10000 --topic quotes.AAPL
+  pubsub-load soak --connections 100000 --rate-of-connects 2000/s --duration 5m --every 30s --csv soak.csv
+
+Connects at the rate until all stand, then stays for the duration with a line every --every. The summary says how fast they came about,
+how many failed or were closed, what was lost, and what a connection costs in memory on both sides and in the kernel.";
 
 /// Load generator for pubsub-server.
 #[derive(Debug, Parser)]
@@ -60,15 +72,18 @@ enum Command {
     /// Add connections step by step and measure (the default command)
     #[command(after_help = EXAMPLES)]
     Ramp(RampArgs),
+    /// Connect once, at a steady rate, and stay: what very many connections cost, and whether any is lost
+    #[command(after_help = SOAK)]
+    Soak(SoakArgs),
     /// Publish at a fixed rate and measure the acknowledgements
     Publish(PublishArgs),
+    /// A process of the swarm; told what to do on its standard input
+    #[command(name = MEMBER, hide = true)]
+    Member,
 }
 
 #[derive(Debug, Clone, Args)]
 struct RampArgs {
-    /// Where to connect
-    #[arg(long, default_value = "ws://127.0.0.1:8124/ws")]
-    url: String,
     /// Connections added in a step
     #[arg(long, value_name = "N", default_value = "100")]
     step: NonZeroUsize,
@@ -81,36 +96,27 @@ struct RampArgs {
     /// Time with all of them, after the last step
     #[arg(long, value_name = "TIME", default_value = "60s")]
     hold: Span,
-    /// Topic or pattern that each connection subscribes to
-    #[arg(long, default_value = "execs")]
-    topic: String,
-    /// Further fields of subscribe, as a JSON object: from, rate, batch, bound, overflow, credit. Several are dealt out to the
-    /// connections in turn. Credit is given again whenever half of it is used
-    #[arg(long, value_name = "JSON")]
-    settings: Vec<String>,
-    /// Let a share of each step's connections read slowly once they have subscribed: 5%:stall (nothing),
-    /// 1%:read=2KB/s (at most that much), 1%:pause=5s (nothing for 5 s, then all there is for 5 s, in turn). They have a small
-    /// receive buffer, so that the kernel does not hide it from the server: 4 KiB, 32 KiB where they pause, and what they
-    /// read in 0.2 s where that is more. For several groups give it several times
-    #[arg(long, value_name = "SHARE:WHAT")]
-    slow: Vec<Slow>,
-    /// Pace at which connections are begun
-    #[arg(long, value_name = "RATE", default_value = "2000/s")]
-    rate_of_connects: Rate,
-    /// Loopback addresses to connect from [default: one for every 20,000 connections]
-    #[arg(long, value_name = "N")]
-    sources: Option<NonZeroUsize>,
-    /// File for the report; standard output without it
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Process of the server, to measure it and all its children: a number, auto (who listens on the URL's port) or none
-    #[arg(long, value_name = "PID", default_value = "auto")]
-    server_pid: String,
-    /// Own loop lag (p99) above which a measurement is called invalid
-    #[arg(long, value_name = "TIME", default_value = "50ms")]
-    lag_limit: Span,
     #[command(flatten)]
-    told: Told,
+    subscribers: subscribers::SubscriberArgs,
+    #[command(flatten)]
+    common: common::CommonArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+struct SoakArgs {
+    /// Connections
+    #[arg(long, value_name = "N")]
+    connections: NonZeroUsize,
+    /// Time with all of them, from the moment when the last one is to have been begun
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    duration: Span,
+    /// Time from line to line in the report [default: 15s]
+    #[arg(long, value_name = "TIME")]
+    every: Option<Span>,
+    #[command(flatten)]
+    subscribers: subscribers::SubscriberArgs,
+    #[command(flatten)]
+    common: common::CommonArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -145,13 +151,15 @@ pub enum Task {
     Ramp(Box<Ramp>),
     /// Publish.
     Publish(Box<Publish>),
+    /// Be a process of the swarm.
+    Member,
 }
 
-/// A ramp as meant.
+/// A ramp as meant; a soak is one of a single step.
 #[derive(Debug, Clone)]
 pub struct Ramp {
-    /// Where to.
-    pub target: Target,
+    /// Where to, in turn.
+    pub targets: Vec<Target>,
     /// What happens when.
     pub plan: scenario::Plan,
     /// What connections subscribe to, in turn.
@@ -162,6 +170,8 @@ pub struct Ramp {
     pub connects_per_s: f64,
     /// Source addresses; `None`: as many as are needed.
     pub sources: Option<usize>,
+    /// Processes.
+    pub processes: Processes,
     /// Where the report goes; `None`: standard output.
     pub csv: Option<PathBuf>,
     /// The server's process.
@@ -219,9 +229,13 @@ pub fn read(
         Some(Command::Publish(publish)) => publish
             .meant()
             .map(|publish| Task::Publish(Box::new(publish))),
+        Some(Command::Member) => Ok(Task::Member),
         Some(Command::Ramp(ramp)) => ramp
             .meant(command, environment)
             .map(|ramp| Task::Ramp(Box::new(ramp))),
+        Some(Command::Soak(soak)) => soak
+            .meant(command, environment)
+            .map(|soak| Task::Ramp(Box::new(soak))),
         None => cli
             .ramp
             .meant(command, environment)
@@ -243,38 +257,55 @@ impl RampArgs {
         command: Vec<String>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Ramp, Failure> {
-        let every = match self.every {
-            Some(span) => span.0,
-            None => from_environment(&environment, "INTERVAL_BETWEEN_NEW_CLIENTS_SECS")?
-                .map_or(EVERY, Duration::from_secs),
+        let plan = scenario::Plan {
+            step: self.step.get(),
+            every: every(self.every, &environment)?,
+            max: self.max.get(),
+            hold: self.hold.0,
         };
-        if every.is_zero() {
-            return Err(Failure::usage("--every 0s: expected a time above 0"));
-        }
-        let outliers =
-            from_environment(&environment, "OUTLIER_SIZE")?.map_or(OUTLIERS, |size| size as usize);
-        Ok(Ramp {
-            target: target(&self.url)?,
-            plan: scenario::Plan {
-                step: self.step.get(),
-                every,
-                max: self.max.get(),
-                hold: self.hold.0,
-            },
-            subscriptions: settings::subscriptions(&self.topic, &self.settings)?,
-            slow: slow::checked(self.slow)?,
-            connects_per_s: self.rate_of_connects.0,
-            sources: self.sources.map(NonZeroUsize::get),
-            csv: self.csv,
-            server: server_pid(&self.server_pid)?,
-            outliers,
-            lag_max: self.lag_limit.0,
-            told: Told {
-                command,
-                ..self.told
-            },
-        })
+        let (subscriptions, slow) = self.subscribers.meant()?;
+        let mut ramp = self.common.meant(plan, subscriptions, slow, &environment)?;
+        ramp.told.command = command;
+        Ok(ramp)
     }
+}
+
+impl SoakArgs {
+    fn meant(
+        self,
+        command: Vec<String>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Ramp, Failure> {
+        let every = every(self.every, &environment)?;
+        let max = self.connections.get();
+        let connecting = Duration::from_secs_f64(max as f64 / self.common.rate_of_connects.0);
+        let plan = scenario::Plan {
+            step: max,
+            every,
+            max,
+            hold: (connecting + self.duration.0).saturating_sub(every),
+        };
+        let (subscriptions, slow) = self.subscribers.meant()?;
+        let mut ramp = self.common.meant(plan, subscriptions, slow, &environment)?;
+        ramp.told.command = command;
+        Ok(ramp)
+    }
+}
+
+/// Time from line to line.
+fn every(
+    typed: Option<Span>,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<Duration, Failure> {
+    let every = match typed {
+        Some(span) => span.0,
+        None => from_environment(environment, "INTERVAL_BETWEEN_NEW_CLIENTS_SECS")?
+            .map_or(EVERY, Duration::from_secs),
+    };
+    if every.is_zero() {
+        return Err(Failure::usage("--every 0s: expected a time above 0"));
+    }
+    Ok(every)
 }
 
 impl PublishArgs {
@@ -420,6 +451,11 @@ mod tests {
             ("--slow 5:stall", "--slow"),
             ("--slow 60%:stall --slow 50%:pause=1s", "110%"),
             ("--server-pid me", "--server-pid"),
+            ("--processes none", "--processes"),
+            ("--source-addresses 70000", "--source-addresses"),
+            ("--url ws://127.0.0.1:1/ --url wss://127.0.0.1:1/", "TLS"),
+            ("soak", "--connections"),
+            ("soak --connections 0", "--connections"),
             ("--nonsense", "--nonsense"),
             ("publish --rate 5/s", "--topic"),
             ("publish --topic a.*", "--topic"),
@@ -429,6 +465,28 @@ mod tests {
             let text = refused(arguments);
             assert!(text.contains(part), "{arguments}: {text}");
         }
+    }
+
+    #[test]
+    fn a_soak_is_a_ramp_of_one_step_that_lasts_from_the_last_connect_on() {
+        let soak =
+            ramp("soak --connections 4000 --rate-of-connects 1000/s --duration 60s --every 5s");
+        assert_eq!((soak.plan.step, soak.plan.max), (4000, 4000));
+        assert_eq!(soak.plan.duration().as_secs(), 64);
+    }
+
+    #[test]
+    fn connections_have_as_many_places_to_go_as_there_are_addresses() {
+        let targets = ramp("--url ws://127.0.0.1:1/a --url ws://127.0.0.1:2/b").targets;
+        let paths: Vec<&str> = targets.iter().map(|target| target.path.as_str()).collect();
+        assert_eq!(paths, ["/a", "/b"]);
+        assert_eq!(ramp("").targets[0].path, "/ws");
+    }
+
+    #[test]
+    fn the_former_name_of_the_source_addresses_holds() {
+        assert_eq!(ramp("--sources 3").sources, Some(3));
+        assert_eq!(ramp("--source-addresses 3").sources, Some(3));
     }
 
     #[test]

@@ -3,12 +3,46 @@
 //! Pure, and the same every time. Evenly: of any run of connections a group has its share, less than one over or under. The settings
 //! take turns within each group, so that no group has all of one.
 use crate::units::Share;
+use serde::{Deserialize, Serialize};
+
+/// Which turns are one's own where several take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seat {
+    /// Whose, counted from 0.
+    pub index: usize,
+    /// How many take turns.
+    pub of: usize,
+}
+
+impl Default for Seat {
+    /// All turns.
+    fn default() -> Self {
+        Self { index: 0, of: 1 }
+    }
+}
+
+impl Seat {
+    /// The how manieth turn of all this own one is.
+    pub fn number(self, own: usize) -> usize {
+        own * self.of + self.index
+    }
+
+    /// How many of so many turns, from the first on, are one's own.
+    pub fn share(self, all: usize) -> usize {
+        all.saturating_sub(self.index).div_ceil(self.of.max(1))
+    }
+
+    fn has(self, number: usize) -> bool {
+        number % self.of.max(1) == self.index
+    }
+}
 
 /// Who gets the next connection.
 #[derive(Debug, Clone)]
 pub struct Deal {
     groups: Vec<Place>,
     settings: usize,
+    dealt: usize,
 }
 
 /// A group, and what it is owed.
@@ -43,14 +77,24 @@ impl Deal {
         Self {
             groups: std::iter::once(left).chain(shares).map(place).collect(),
             settings: settings.max(1),
+            dealt: 0,
         }
     }
 
     /// Deals out so many, in order.
     pub fn deal(&mut self, n: usize) -> Vec<Run> {
+        self.deal_to(Seat::default(), n)
+    }
+
+    /// Deals out so many, in order, and gives those that fall to this seat: all who sit around the same deal have what it deals.
+    pub fn deal_to(&mut self, seat: Seat, n: usize) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for _ in 0..n {
             let (group, settings) = self.next();
+            self.dealt += 1;
+            if !seat.has(self.dealt - 1) {
+                continue;
+            }
             match runs.last_mut() {
                 Some(run) if (run.group, run.settings) == (group, settings) => run.n += 1,
                 _ => runs.push(Run {
@@ -130,6 +174,27 @@ mod tests {
                 .filter(|run| run.group == group)
                 .collect();
             assert_eq!(counts(&own, |run| run.settings, 2), [2, 2]);
+        }
+    }
+
+    #[test]
+    fn what_several_seats_are_dealt_is_what_is_dealt() {
+        let deal = || Deal::new([Share(0.05), Share(0.01)], 2);
+        let whole = deal().deal(100);
+        let seats = (0..3).map(|index| Seat { index, of: 3 });
+        let mut parts = Vec::new();
+        for seat in seats {
+            let mut deal = deal();
+            let part: Vec<Run> = [40, 60]
+                .into_iter()
+                .flat_map(|n| deal.deal_to(seat, n))
+                .collect();
+            let n: usize = part.iter().map(|run| run.n).sum();
+            assert_eq!(n, seat.share(100));
+            parts.extend(part);
+        }
+        for by in [|run: &Run| run.group, |run: &Run| run.settings] {
+            assert_eq!(counts(&parts, by, 3), counts(&whole, by, 3));
         }
     }
 

@@ -1,9 +1,10 @@
-//! Load generator for pubsub-server: very many subscribers on one thread, measured honestly.
+//! Load generator for pubsub-server: very many subscribers, measured honestly.
 //!
 //! In reading order:
 //! - [`args`], [`units`], [`target`]: the command line, as typed and as meant
 //! - [`scenario`], [`deal`], [`schedule`]: what should happen when, decided beforehand; pure
-//! - [`swarm`]: the subscribers
+//! - [`swarm`]: the subscribers of one process
+//! - [`fleet`]: the processes, and who coordinates them
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
 //! - [`record`]: a whole run as data; pure. [`output`], [`aside`]: the files it is left in
@@ -17,6 +18,7 @@ pub mod aside;
 pub mod clock;
 pub mod deal;
 pub mod failure;
+pub mod fleet;
 pub mod floor;
 pub mod http;
 pub mod interrupt;

@@ -2,7 +2,9 @@
 use pubsub_load::args::{self, Task};
 use pubsub_load::failure::Failure;
 use pubsub_load::interrupt::Interrupt;
-use pubsub_load::{publish, ramp};
+use pubsub_load::{failure, fleet, publish, ramp};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 /// A subscriber owns bytes while a frame is incomplete: at a million messages a second that is an allocator's work.
@@ -25,6 +27,20 @@ fn run(task: &Task) -> Result<u8, Failure> {
     match task {
         Task::Ramp(asked) => ramp::run(asked, &mut interrupt),
         Task::Publish(asked) => publish::run(asked, &mut interrupt),
+        Task::Member => member(),
+    }
+}
+
+/// Signals stay held back: an interrupt goes to the whole group of processes, and how a run ends is its coordinator's to say.
+fn member() -> Result<u8, Failure> {
+    let socket = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(Failure::fault)?;
+    match fleet::member::serve(UnixStream::from(socket)) {
+        // Whoever ordered it has been told, or is gone.
+        Err(_) => Ok(failure::exit::FAULT),
+        Ok(()) => Ok(0),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where the connections go: a `ws://` address as typed, resolved once.
+use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, ToSocketAddrs};
 use thiserror::Error;
 
 /// A server to connect to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// Resolved address.
     pub addr: SocketAddr,

@@ -1,4 +1,5 @@
 //! Values as people type them: times, rates, shares. Pure.
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ pub struct Span(pub Duration);
 pub struct Rate(pub f64);
 
 /// A share: `1%`, `0.5%`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Share(pub f64);
 
 /// Bytes per second: `500B/s`, `2KB/s`, `1.5MB/s`, `64KiB/s`.

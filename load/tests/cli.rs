@@ -3,7 +3,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use support::{Script, Step, serve};
 
 fn load(arguments: &[&str]) -> Command {
@@ -280,15 +280,7 @@ fn an_interrupt_ends_the_ramp_with_whole_lines_and_a_summary() {
         .spawn()
         .unwrap();
     // Three lines: the second step has ended. The ramp says it in its report only.
-    while std::fs::read_to_string(&csv)
-        .unwrap_or_default()
-        .lines()
-        .count()
-        < 3
-    {
-        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-        std::thread::yield_now();
-    }
+    wait_for_lines(&csv, 3, &mut child);
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -302,6 +294,165 @@ fn an_interrupt_ends_the_ramp_with_whole_lines_and_a_summary() {
     assert!(
         columns.len() >= 4 && columns.iter().all(|n| *n == columns[0]),
         "{report}"
+    );
+}
+
+/// Reads a report until it has so many lines; the process must live meanwhile.
+fn wait_for_lines(csv: &std::path::Path, lines: usize, child: &mut Child) {
+    while std::fs::read_to_string(csv)
+        .unwrap_or_default()
+        .lines()
+        .count()
+        < lines
+    {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+}
+
+/// The processes that this one has started.
+fn children(of: &Child) -> Vec<u32> {
+    let processes = pubsub_load::measure::tree(of.id()).unwrap().processes;
+    let children = processes.iter().map(|process| process.pid);
+    children.filter(|pid| *pid != of.id()).collect()
+}
+
+fn pid(of: u32) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(of.try_into().unwrap()).unwrap()
+}
+
+/// A run of four connections over two processes that lasts until it is ended, and its report.
+fn long_run(dir: &std::path::Path) -> (Child, std::path::PathBuf) {
+    let csv = dir.join("ramp.csv");
+    let url = url(serve(Script::honest(2)));
+    let arguments = [
+        "ramp",
+        "--url",
+        &url,
+        "--topic",
+        "t",
+        "--step",
+        "4",
+        "--every",
+        "200ms",
+        "--max",
+        "4",
+        "--hold",
+        "1h",
+        "--processes",
+        "2",
+        "--csv",
+    ];
+    let mut child = load(&arguments)
+        .arg(&csv)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_lines(&csv, 2, &mut child);
+    (child, csv)
+}
+
+#[test]
+fn connections_are_shared_by_processes_and_what_they_count_is_one() {
+    let output = quick_ramp_with(serve(Script::honest(4)), &["--processes", "2"]);
+    let (csv, summary) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    let last: Vec<&str> = csv.lines().last().unwrap().split(',').collect();
+    assert_eq!((last[0], last[1], last[11]), ("3", "3", "12"), "{csv}");
+    assert!(
+        summary.contains("residual 0 (3 ledgers: delivered 12, received 12"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_process_that_is_killed_is_named_and_the_others_close_their_books() {
+    let dir = tempfile::tempdir().unwrap();
+    let (child, _) = long_run(dir.path());
+    let members = children(&child);
+    assert_eq!(members.len(), 2);
+    rustix::process::kill_process(pid(members[0]), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(pid(child.id()), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let summary = String::from_utf8(output.stdout).unwrap();
+    let lost = format!(
+        "LOST: a process of the swarm (pid {}, one of 2) was killed by signal 9; its 2 connections",
+        members[0]
+    );
+    assert!(summary.contains(&lost), "{summary}");
+    assert!(summary.contains("residual 0 (2 ledgers"), "{summary}");
+    assert_eq!(output.status.code(), Some(1), "{summary}");
+}
+
+#[test]
+fn no_process_outlives_the_one_that_started_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut child, _) = long_run(dir.path());
+    let members: Vec<_> = children(&child).into_iter().map(pid).collect();
+    let watched: Vec<_> = members
+        .iter()
+        .map(|pid| rustix::process::pidfd_open(*pid, rustix::process::PidfdFlags::empty()).unwrap())
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for member in &watched {
+        let mut ended = [rustix::event::PollFd::new(
+            member,
+            rustix::event::PollFlags::IN,
+        )];
+        rustix::event::poll(&mut ended, None).unwrap();
+    }
+}
+
+#[test]
+fn a_soak_has_a_line_for_each_interval_and_closes_its_books() {
+    let url = url(serve(Script::honest(4)));
+    let output = ran(&[
+        "soak",
+        "--url",
+        &url,
+        "--topic",
+        "t",
+        "--connections",
+        "5",
+        "--duration",
+        "600ms",
+        "--every",
+        "300ms",
+    ]);
+    let (csv, summary) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    let clients: Vec<&str> = csv
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split(',').next())
+        .collect();
+    assert_eq!(clients, ["5", "5", "5"], "{csv}");
+    assert!(summary.contains("residual 0 (5 ledgers"), "{summary}");
+}
+
+#[test]
+fn connections_are_dealt_out_to_several_servers() {
+    let urls = [1, 3].map(|messages| url(serve(Script::honest(messages))));
+    let output = ran(&[
+        &[
+            "ramp", "--topic", "t", "--step", "4", "--url", &urls[0], "--url", &urls[1],
+        ],
+        ["--max", "4", "--every", "300ms", "--hold", "0s"].as_slice(),
+    ]
+    .concat());
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{summary}");
+    assert!(
+        summary.contains("residual 0 (4 ledgers: delivered 8, received 8"),
+        "{summary}"
     );
 }
 

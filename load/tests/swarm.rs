@@ -309,7 +309,7 @@ fn a_connect_that_nobody_takes_is_a_failure_with_its_reason() {
         .unwrap();
     let mut swarm = swarm(unused, &plain(), 2);
     until(&mut swarm, |swarm| swarm.counters().failed == 2);
-    let why = swarm.counters().first_failure.as_ref().unwrap().to_string();
+    let why = swarm.counters().first_failure.clone().unwrap();
     assert_eq!(
         why,
         format!("cannot connect to {unused}: connection refused: does a server listen there?")
@@ -339,7 +339,6 @@ fn a_handshake_that_is_never_answered_runs_out_of_time() {
             .first_failure
             .as_ref()
             .unwrap()
-            .to_string()
             .contains("did not answer")
     );
 }

@@ -3,12 +3,14 @@ use crate::args::Ramp as Asked;
 use crate::record::recorder::Beginning;
 use crate::record::{self, Versions};
 use crate::swarm::Subscription;
+use crate::target::Target;
 use crate::{clock, machine, node};
 
 /// What the record of a run begins with.
 pub(super) fn beginning(asked: &Asked, server: Option<u32>) -> Beginning {
     let node = server.and_then(node::of);
     let (server, node) = node.map(|node| (node.version, node.node)).unzip();
+    let url = |target: &Target| format!("ws://{}{}", target.host, target.path);
     let subscription = |of: &Subscription| record::Subscription {
         topic: of.topic.clone(),
         settings: of.settings.clone(),
@@ -17,7 +19,7 @@ pub(super) fn beginning(asked: &Asked, server: Option<u32>) -> Beginning {
         command: asked.told.command.clone(),
         wall_us: clock::wall_us(),
         asked: record::Asked {
-            urls: vec![format!("ws://{}{}", asked.target.host, asked.target.path)],
+            urls: asked.targets.iter().map(url).collect(),
             subscriptions: asked.subscriptions.iter().map(subscription).collect(),
             clients: asked.plan.max as u64,
             duration_s: asked.plan.duration().as_secs_f64(),

@@ -1,26 +1,26 @@
 //! `pubsub-load ramp`: connections step by step, a line for each step, and the books at the end.
 //!
-//! Owns the run: it asks the scenario what is due, tells the swarm, and reads the clocks and `/proc` at the end of each line.
+//! Owns the run: it asks the scenario what is due, tells the fleet, and reads the clocks and `/proc` at the end of each line.
 //! What a line looks like is [`row`]'s, what each group got [`groups`]', what a run is worth [`verdict`]'s.
 mod begin;
-mod close;
 pub mod groups;
 mod progress;
 pub mod row;
+mod start;
 pub mod verdict;
 
 use crate::args::{Ramp as Asked, ServerPid};
-use crate::deal::Deal;
 use crate::failure::Failure;
+use crate::fleet::message::GroupEnd;
+use crate::fleet::{Fleet, Taken};
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::record::recorder::{Ending, Recorder};
 use crate::record::{self, Beside, End};
 use crate::scenario::{Due, Ramp};
-use crate::swarm::lag::LoopLag;
-use crate::swarm::{Group, Losses, Options, Swarm, SwarmError, Tally, TopicId, files, socket};
+use crate::swarm::{Counters, Losses, Tally};
 use crate::{clock, measure};
-use close::{Closing, Named};
+use groups::Report;
 use progress::Progress;
 use row::Row;
 use std::fs::File;
@@ -34,16 +34,12 @@ const SLICE: Duration = Duration::from_millis(100);
 /// A message older than this that has not arrived counts as never arriving in its line's percentiles.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// Receive buffer of those that read slowly, bytes; the kernel doubles it. About the least that TCP works with.
-const SLOW_RECEIVE_BYTES: usize = 4096;
-
 /// Runs a ramp to its end; the exit code.
 pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
-    files::reserve(asked.plan.max).map_err(Failure::unavailable)?;
     let output = Output::open(&asked.told)?;
     let mut ramp = Running::new(asked)?;
     let end = ramp.climb(interrupt)?;
-    let (verdict, record) = ramp.close_the_books(end)?;
+    let (verdict, record) = ramp.close_the_books(end);
     // The report may be standard output itself; what people read goes beside it then.
     let told = match asked.csv {
         Some(_) => write!(io::stdout(), "{verdict}"),
@@ -56,11 +52,7 @@ pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
 
 struct Running<'a> {
     asked: &'a Asked,
-    swarm: Swarm,
-    topics: Vec<TopicId>,
-    /// The first is the healthy one.
-    groups: Vec<Named>,
-    deal: Deal,
+    fleet: Fleet,
     csv: Box<dyn Write>,
     server: Option<u32>,
     progress: Progress,
@@ -81,7 +73,6 @@ struct Running<'a> {
 struct Line {
     begun_ns: u64,
     own_ns: u64,
-    own_starved_ns: u64,
     server: Option<measure::Sample>,
     late_ns: u64,
 }
@@ -90,8 +81,7 @@ impl Line {
     fn new(server: Option<u32>) -> Self {
         Self {
             begun_ns: clock::mono_ns(),
-            own_ns: clock::thread_cpu_ns(),
-            own_starved_ns: measure::own_thread_starved_ns().unwrap_or(0),
+            own_ns: clock::process_cpu_ns(),
             server: server.and_then(sample),
             late_ns: 0,
         }
@@ -106,27 +96,8 @@ fn sample(server: u32) -> Option<measure::Sample> {
 
 impl<'a> Running<'a> {
     fn new(asked: &'a Asked) -> Result<Self, Failure> {
-        let sources = asked
-            .sources
-            .unwrap_or_else(|| asked.plan.max.div_ceil(socket::PER_SOURCE));
-        let options = Options {
-            sources,
-            connects_per_s: asked.connects_per_s,
-            outliers: asked.outliers,
-            apart_receive_bytes: Some(SLOW_RECEIVE_BYTES),
-            ..Options::new(asked.target.clone())
-        };
-        let mut swarm = Swarm::new(options).map_err(Failure::fault)?;
-        let topics: Vec<TopicId> = asked
-            .subscriptions
-            .iter()
-            .map(|subscription| swarm.topic(subscription))
-            .collect();
-        let groups = groups_of(asked, &mut swarm);
-        let shares = asked.slow.iter().map(|slow| slow.share);
-        let deal = Deal::new(shares, topics.len());
         let server = match asked.server {
-            ServerPid::Auto => measure::listener(asked.target.addr),
+            ServerPid::Auto => measure::listener(asked.targets[0].addr),
             ServerPid::Pid(pid) if sample(pid).is_none() => {
                 return Err(Failure::unavailable(format!(
                     "--server-pid {pid}: no such process, or not ours to look at"
@@ -139,10 +110,7 @@ impl<'a> Running<'a> {
         writeln!(csv, "{}", row::header()).map_err(unwritable)?;
         Ok(Self {
             asked,
-            swarm,
-            topics,
-            groups,
-            deal,
+            fleet: start::fleet(asked)?,
             csv,
             server,
             progress: Progress::new(asked.plan.duration()),
@@ -166,9 +134,10 @@ impl<'a> Running<'a> {
         let mut clients = 0;
         while let Some(at) = ramp.poll_timeout() {
             let wait = Duration::from_nanos(at.saturating_sub(clock::mono_ns())).min(SLICE);
-            self.swarm.run_for(wait).map_err(fault)?;
-            self.nothing_works()?;
-            self.progress.show(&self.swarm, clients);
+            self.fleet.work(wait);
+            let counters = self.fleet.counters();
+            self.nothing_works(&counters)?;
+            self.progress.show(&counters, clients);
             if interrupt.came() {
                 self.progress.clear();
                 eprintln!(
@@ -186,7 +155,7 @@ impl<'a> Running<'a> {
                         more,
                         clients: then,
                     } => {
-                        self.connect(more);
+                        self.fleet.connect(more);
                         clients = then;
                     }
                     Due::Report { clients } => self.write(clients)?,
@@ -198,17 +167,15 @@ impl<'a> Running<'a> {
         Ok(End::Planned)
     }
 
-    /// Asks for so many more, each in its group and with its settings.
-    fn connect(&mut self, more: usize) {
-        for run in self.deal.deal(more) {
-            let (topic, group) = (self.topics[run.settings], self.groups[run.group].group);
-            self.swarm.connect(run.n, topic, group);
+    /// When not one connection has come about, or not one subscription, or nobody is left, there is nothing to measure.
+    fn nothing_works(&self, counters: &Counters) -> Result<(), Failure> {
+        if self.fleet.pids().is_empty() {
+            let why = self.fleet.losses().pop().map(|loss| loss.why);
+            return Err(Failure::fault(format!(
+                "no process of the swarm is left; the last one {}",
+                why.unwrap_or_default()
+            )));
         }
-    }
-
-    /// When not one connection has come about, or not one subscription, there is nothing to measure.
-    fn nothing_works(&self) -> Result<(), Failure> {
-        let counters = self.swarm.counters();
         match (&counters.first_failure, &counters.first_error) {
             (Some(why), _) if counters.upgraded == 0 => Err(Failure::unavailable(why)),
             (_, Some(why)) if counters.subscribed == 0 => Err(Failure::unavailable(format!(
@@ -220,35 +187,36 @@ impl<'a> Running<'a> {
     }
 
     fn write(&mut self, clients: usize) -> Result<(), Failure> {
-        let row = self.row(clients);
+        let row = self.row(clients)?;
         writeln!(self.csv, "{}", row.line())
             .and_then(|()| self.csv.flush())
             .map_err(unwritable)
     }
 
     /// Ends a line here and begins the next.
-    fn row(&mut self, clients: usize) -> Row {
-        let tally = self.swarm.take_window(Group::MAIN, OVERDUE);
-        let slow = self.take_slow();
-        let lag = self.swarm.take_lag();
+    fn row(&mut self, clients: usize) -> Result<Row, Failure> {
+        let taken = self.fleet.take(OVERDUE);
+        self.nothing_works(&taken.counters)?;
         let begun = std::mem::replace(&mut self.line, Line::new(self.server));
         let seconds = (self.line.begun_ns - begun.begun_ns) as f64 / 1e9;
+        let (tally, slow) = (taken.healthy(), taken.slow());
         self.whole.add(&tally);
-        let mut row = self.counts(clients, &tally);
+        let mut row = self.counts(clients, &tally, &taken);
         let received = tally.received + slow.received;
         row.delivered_per_s = received as f64 / seconds;
         self.costs(&mut row, &begun, received, seconds);
+        self.own_costs(&mut row, &begun, &taken, received, seconds);
         (row.slow_count, row.slow_lost) = (slow.received, slow.lost);
         row.late_ms = begun.late_ns as f64 / 1e6;
-        self.judge(&mut row, &lag);
-        let beside = self.beside(&begun, seconds);
+        self.judge(&mut row, &taken);
+        let beside = self.beside(&begun, &taken, seconds);
         self.recorder.line(&row, beside);
-        row
+        Ok(row)
     }
 
     /// What a line's record has that its row has not.
-    fn beside(&mut self, begun: &Line, seconds: f64) -> Beside {
-        let lost = self.swarm.counters().lost;
+    fn beside(&mut self, begun: &Line, taken: &Taken, seconds: f64) -> Beside {
+        let lost = taken.counters.lost;
         let lost_before = std::mem::replace(&mut self.lost_before, lost);
         let roles = match (&begun.server, &self.line.server) {
             (Some(before), Some(now)) => record::roles(before, now, seconds),
@@ -262,24 +230,16 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// What all slow groups received since the last line.
-    fn take_slow(&mut self) -> Tally {
-        let mut all = Tally::new(0);
-        for named in &self.groups[1..] {
-            all.add(&self.swarm.take_window(named.group, OVERDUE));
-        }
-        all
-    }
-
-    fn counts(&mut self, clients: usize, tally: &Tally) -> Row {
-        let counters = self.swarm.counters();
+    fn counts(&mut self, clients: usize, tally: &Tally, taken: &Taken) -> Row {
+        let counters = &taken.counters;
         let (failed, closed) = (counters.failed, counters.closed_total());
         let wrong = counters.offset_errors() + counters.malformed;
-        let connected = self.swarm.standing().subscribed;
+        let connected = taken.standing.iter().sum();
+        let slow_connected = taken.standing.iter().skip(1).sum();
         let row = Row {
             clients,
             connected,
-            slow_connected: connected - self.swarm.subscribed(Group::MAIN),
+            slow_connected,
             count: tally.received,
             average_ms: tally.mean_ms(),
             average_high_ms: tally.mean_high_ms(),
@@ -303,14 +263,13 @@ impl<'a> Running<'a> {
         row
     }
 
-    /// What both sides cost from the beginning of the line to its end.
+    /// What the server cost from the beginning of the line to its end, and what the machine had.
     fn costs(&self, row: &mut Row, begun: &Line, received: u64, seconds: f64) {
-        let per_message = |ns: u64| (received > 0).then(|| ns as f64 / 1000.0 / received as f64);
         if let (Some(before), Some(after)) = (&begun.server, &self.line.server) {
             let ns = after.cpu_ns_since(before);
             row.cpu_time_s = Some(ns as f64 / 1e9);
             row.server_cores = Some(ns as f64 / 1e9 / seconds);
-            row.server_us = per_message(ns);
+            row.server_us = per_message(ns, received);
             row.server_starved = Some(after.starved_ns_since(before) as f64 / 1e9 / seconds);
             row.server_pss_m = Some(mb(after.pss_bytes()));
         }
@@ -318,23 +277,34 @@ impl<'a> Running<'a> {
             (row.load_avg, row.total_memory_m, row.used_memory_m) = (load, mb(total), mb(used));
         }
         row.tcp_memory_m = measure::tcp_memory_bytes().ok().map(mb);
-        row.own_pss_m = measure::process(std::process::id())
-            .ok()
-            .map(|own| mb(own.pss_bytes));
-        let own_ns = self.line.own_ns - begun.own_ns;
-        row.own_cores = own_ns as f64 / 1e9 / seconds;
-        row.own_us = per_message(own_ns);
-        row.own_starved = (self.line.own_starved_ns - begun.own_starved_ns) as f64 / 1e9 / seconds;
     }
 
-    fn judge(&mut self, row: &mut Row, lag: &LoopLag) {
-        row.loop_lag_ms = lag.quantile_ms(0.99);
-        let own = Own {
-            lag_ms: row.loop_lag_ms,
-            busy: row.own_cores,
-            starved: row.own_starved,
-        };
-        let limit = verdict::limit(own, self.asked.lag_max);
+    /// What this side cost, all its processes together.
+    fn own_costs(&self, row: &mut Row, begun: &Line, taken: &Taken, received: u64, seconds: f64) {
+        let own_ns = taken.cpu_ns() + self.line.own_ns - begun.own_ns;
+        row.own_cores = own_ns as f64 / 1e9 / seconds;
+        row.own_us = per_message(own_ns, received);
+        row.own_starved = taken.starved();
+        let pids = self.fleet.pids().into_iter().chain([std::process::id()]);
+        let pss: Vec<u64> = pids
+            .filter_map(|pid| Some(measure::process(pid).ok()?.pss_bytes))
+            .collect();
+        row.own_pss_m = (!pss.is_empty()).then(|| mb(pss.iter().sum()));
+    }
+
+    /// Each process is judged by itself: the worst of them is what counts.
+    fn judge(&mut self, row: &mut Row, taken: &Taken) {
+        let own = taken.own.iter().map(|own| Own {
+            lag_ms: own.lag.quantile_ms(0.99),
+            busy: own.busy,
+            starved: own.starved,
+        });
+        let own: Vec<Own> = own.collect();
+        row.loop_lag_ms = own.iter().map(|own| own.lag_ms).fold(0.0, f64::max);
+        let mut limits = own
+            .iter()
+            .filter_map(|own| verdict::limit(*own, self.asked.lag_max));
+        let limit = limits.next();
         row.valid = verdict::valid(limit.as_ref());
         self.windows += 1;
         if let Some(why) = limit {
@@ -344,26 +314,29 @@ impl<'a> Running<'a> {
     }
 
     /// Asks each subscription for its ledger, compares, and goes.
-    fn close_the_books(mut self, end: End) -> Result<(Verdict, record::Run), Failure> {
+    fn close_the_books(mut self, end: End) -> (Verdict, record::Run) {
         let latency_ms = [
             self.whole.quantile_ms(0.5),
             self.whole.quantile_ms(0.99),
             self.whole.max_ms(),
         ];
-        let closing = Closing {
-            swarm: &mut self.swarm,
-            progress: &mut self.progress,
-            groups: &self.groups,
-        };
-        let (groups, asked) = closing.books().map_err(fault)?;
+        let progress = &mut self.progress;
+        let books = self
+            .fleet
+            .close(|what, missing| progress.wait_for(what, missing));
+        progress.clear();
+        let losses = self.fleet.losses();
+        let groups = reports(self.asked, books.groups);
         let table = if self.asked.slow.is_empty() && self.plain() {
             Shown::No
         } else {
             Shown::Yes
         };
         let verdict = Verdict::of(&Run {
-            counters: self.swarm.counters(),
-            asked,
+            counters: &books.counters,
+            asked: books.asked,
+            losses: &losses,
+            processes: self.fleet.len(),
             groups: &groups,
             table,
             latency_ms,
@@ -373,13 +346,13 @@ impl<'a> Running<'a> {
         });
         let record = self.recorder.end(&Ending {
             end,
-            counters: self.swarm.counters(),
+            counters: &books.counters,
             whole: &self.whole,
             groups: &groups,
             verdict: &verdict,
         });
-        close::leave(&mut self.swarm).map_err(fault)?;
-        Ok((verdict, record))
+        self.fleet.leave();
+        (verdict, record)
     }
 
     /// Whether all subscribe with the server's defaults.
@@ -392,20 +365,26 @@ impl<'a> Running<'a> {
 }
 
 /// The healthy, then the slow as they were asked for.
-fn groups_of(asked: &Asked, swarm: &mut Swarm) -> Vec<Named> {
-    let healthy = Named {
-        name: "healthy".to_owned(),
-        group: Group::MAIN,
-    };
-    let slow = asked.slow.iter().map(|slow| Named {
-        name: slow.name.clone(),
-        group: swarm.group(slow.pace),
-    });
-    std::iter::once(healthy).chain(slow).collect()
+fn reports(asked: &Asked, ends: Vec<GroupEnd>) -> Vec<Report> {
+    let slow = asked.slow.iter().map(|slow| slow.name.as_str());
+    let names = std::iter::once("healthy").chain(slow);
+    let ends = ends
+        .into_iter()
+        .chain(std::iter::repeat_with(GroupEnd::default));
+    names
+        .zip(ends)
+        .map(|(name, end)| Report {
+            name: name.to_owned(),
+            account: end.account,
+            late: end.late,
+            unannounced: end.unannounced,
+            staleness: end.staleness,
+        })
+        .collect()
 }
 
-fn fault(error: SwarmError) -> Failure {
-    Failure::fault(error)
+fn per_message(ns: u64, received: u64) -> Option<f64> {
+    (received > 0).then(|| ns as f64 / 1000.0 / received as f64)
 }
 
 fn mb(bytes: u64) -> f64 {

@@ -1,6 +1,6 @@
 //! A sign of life on standard error while a ramp runs: one line written over on a terminal, now and then a line elsewhere.
 use crate::clock;
-use crate::swarm::Swarm;
+use crate::swarm::Counters;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -39,10 +39,9 @@ impl Progress {
         }
     }
 
-    pub(super) fn show(&mut self, swarm: &Swarm, clients: usize) {
+    pub(super) fn show(&mut self, counters: &Counters, clients: usize) {
         let Some(since_ns) = self.due() else { return };
-        let counters = swarm.counters();
-        let per_s = (counters.received - self.received) as f64 * 1e9 / since_ns as f64;
+        let per_s = counters.received.saturating_sub(self.received) as f64 * 1e9 / since_ns as f64;
         self.received = counters.received;
         let at = Duration::from_nanos(self.shown_ns - self.begun_ns).as_secs();
         let open = counters.upgraded - counters.closed_total();

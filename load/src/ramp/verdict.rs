@@ -4,6 +4,7 @@
 use super::groups::{self, Report, Table};
 use super::row::Valid;
 use crate::failure::exit;
+use crate::fleet::Loss;
 use crate::swarm::Counters;
 use std::time::Duration;
 
@@ -67,6 +68,10 @@ pub struct Run<'a> {
     pub counters: &'a Counters,
     /// Subscriptions asked for their ledgers.
     pub asked: u64,
+    /// Processes of the swarm that ended before they were told to, …
+    pub losses: &'a [Loss],
+    /// … of so many.
+    pub processes: usize,
     /// What each group got; the first is the healthy one.
     pub groups: &'a [Report],
     /// Whether that is shown.
@@ -101,6 +106,7 @@ impl Verdict {
         };
         verdict.latency(run);
         verdict.trouble(counters);
+        verdict.processes(run);
         verdict.order(counters);
         verdict.books(run);
         verdict.groups(run);
@@ -155,6 +161,16 @@ impl Verdict {
                 "{} gaps announced, {} of them without a count",
                 counters.gaps, counters.gaps_uncounted
             ));
+        }
+    }
+
+    fn processes(&mut self, run: &Run<'_>) {
+        for loss in run.losses {
+            self.say(format!(
+                "LOST: a process of the swarm (pid {}, one of {}) {}; its {} connections are gone, and their books with them",
+                loss.pid, run.processes, loss.why, loss.connections
+            ));
+            self.code = exit::WRONG;
         }
     }
 
@@ -284,6 +300,8 @@ mod tests {
         let run = Run {
             counters,
             asked: 1,
+            losses: &[],
+            processes: 1,
             groups,
             table: Shown::Yes,
             latency_ms: [None; 3],
@@ -354,6 +372,32 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_was_lost_is_named_and_fails_the_run() {
+        let counters = Counters::default();
+        let loss = Loss {
+            pid: 77,
+            why: "was killed by signal 9".to_owned(),
+            connections: 5000,
+        };
+        let run = Run {
+            counters: &counters,
+            asked: 0,
+            losses: &[loss],
+            processes: 4,
+            groups: &[healthy(counters.books)],
+            table: Shown::No,
+            latency_ms: [None; 3],
+            limit: None,
+            invalid: 0,
+            windows: 1,
+        };
+        let verdict = Verdict::of(&run);
+        assert_eq!(verdict.code, 1);
+        let expected = "LOST: a process of the swarm (pid 77, one of 4) was killed by signal 9; its 5000 connections are gone";
+        assert!(verdict.to_string().contains(expected), "{verdict}");
+    }
+
+    #[test]
     fn messages_out_of_order_fail_the_run() {
         let counters = Counters {
             disorders: 1,
@@ -396,6 +440,8 @@ mod tests {
         let run = Run {
             counters: &counters,
             asked: 1,
+            losses: &[],
+            processes: 1,
             groups: &[],
             table: Shown::No,
             latency_ms: [None; 3],

@@ -1,11 +1,12 @@
 //! What a group of connections got, was told the loss of, and ended as.
 //!
 //! Pure. Sums over connections; a connection that ended without a ledger is in none of the sums over ledgers and counted as such.
-use super::counters::Books;
+use super::counters::{Books, add_each};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Counts of one group since the swarm was made.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Subscriptions that stood, ever.
     pub subscribed: u64,
@@ -35,6 +36,21 @@ impl Account {
     /// Subscriptions whose ledger was not answered, whatever became of them.
     pub fn unbooked(&self) -> u64 {
         self.subscribed.saturating_sub(self.books.answered)
+    }
+
+    /// Adds what happened to others of the group.
+    pub fn merge(&mut self, other: &Self) {
+        self.subscribed += other.subscribed;
+        self.received += other.received;
+        self.gaps += other.gaps;
+        self.announced += other.announced;
+        self.gaps_uncounted += other.gaps_uncounted;
+        self.behind += other.behind;
+        self.replays += other.replays;
+        add_each(&mut self.closed, &other.closed);
+        self.ended_unbooked += other.ended_unbooked;
+        self.received_unbooked += other.received_unbooked;
+        self.books.merge(&other.books);
     }
 
     pub(super) fn gap(&mut self, count: Option<u64>) {

@@ -1,6 +1,7 @@
 //! Troubles grouped by what caused them, in words.
 //!
 //! Pure. The words come from the other side, so only so many different ones are kept; the rest is counted together.
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Different causes told apart.
@@ -10,7 +11,7 @@ const CAUSES_MAX: usize = 32;
 const TEXT_MAX: usize = 200;
 
 /// How often each cause was seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Causes {
     told_apart: BTreeMap<String, u64>,
     others: u64,

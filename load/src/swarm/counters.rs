@@ -1,10 +1,12 @@
 //! What happened to a swarm so far: plain numbers, and the first of each kind of trouble in words.
-use super::{Causes, ConnectError, Losses};
+use super::{Causes, Losses};
+use crate::clock;
 use pubsub_wire::value::Ledger;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Counts since the swarm was made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Messages received.
     pub received: u64,
@@ -47,9 +49,13 @@ pub struct Counters {
     /// All of them, by reason.
     pub failure_causes: Causes,
     /// Why the first of them did not.
-    pub first_failure: Option<ConnectError>,
+    pub first_failure: Option<String>,
     /// Connections that have passed the handshake, ever.
     pub upgraded: u64,
+    /// When the first connection was begun, nanoseconds of the monotonic clock, which all processes of a machine share.
+    pub begun_ns: Option<u64>,
+    /// When the last one passed the handshake.
+    pub upgraded_ns: u64,
     /// Subscriptions that stood, ever.
     pub subscribed: u64,
     /// Connections that ended though nobody here asked for it, by close code (1006: without a close frame).
@@ -75,6 +81,61 @@ impl Counters {
         self.duplicates + self.disorders
     }
 
+    /// Adds what happened to another swarm.
+    pub fn merge(&mut self, other: &Self) {
+        self.received += other.received;
+        self.wire_bytes += other.wire_bytes;
+        self.reads += other.reads;
+        self.checked += other.checked;
+        self.parsed += other.parsed;
+        self.batches += other.batches;
+        self.unfollowed += other.unfollowed;
+        self.duplicates += other.duplicates;
+        self.disorders += other.disorders;
+        self.malformed += other.malformed;
+        self.gaps += other.gaps;
+        self.gaps_uncounted += other.gaps_uncounted;
+        self.pings += other.pings;
+        self.goaways += other.goaways;
+        self.errors += other.errors;
+        self.failed += other.failed;
+        self.upgraded += other.upgraded;
+        self.begun_ns = self.begun_ns.into_iter().chain(other.begun_ns).min();
+        self.upgraded_ns = self.upgraded_ns.max(other.upgraded_ns);
+        self.subscribed += other.subscribed;
+        add_each(&mut self.closed, &other.closed);
+        add_each(&mut self.workers, &other.workers);
+        self.books.merge(&other.books);
+        self.lost.add_all(&other.lost);
+        self.error_causes.add_all(&other.error_causes);
+        self.failure_causes.add_all(&other.failure_causes);
+        self.violations.add_all(&other.violations);
+        for (own, others) in [
+            (&mut self.first_error, &other.first_error),
+            (&mut self.first_failure, &other.first_failure),
+            (&mut self.first_violation, &other.first_violation),
+        ] {
+            if own.is_none() {
+                own.clone_from(others);
+            }
+        }
+    }
+
+    /// Connections that came about per second, from the first that was begun to the last that has come about so far.
+    pub fn connects_per_s(&self) -> Option<f64> {
+        let ns = self.upgraded_ns.checked_sub(self.begun_ns?)?;
+        (ns > 0).then(|| self.upgraded as f64 * 1e9 / ns as f64)
+    }
+
+    pub(super) fn begins(&mut self, now_ns: u64) {
+        self.begun_ns.get_or_insert(now_ns);
+    }
+
+    pub(super) fn upgraded(&mut self) {
+        self.upgraded += 1;
+        self.upgraded_ns = clock::mono_ns();
+    }
+
     pub(super) fn error(&mut self, text: String) {
         self.errors += 1;
         self.error_causes.count(&text);
@@ -82,8 +143,15 @@ impl Counters {
     }
 }
 
+/// Adds counts by name.
+pub(super) fn add_each<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, others: &BTreeMap<K, u64>) {
+    for (name, n) in others {
+        *counts.entry(*name).or_default() += n;
+    }
+}
+
 /// The sum of all ledgers that were answered, beside what this side saw.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
     /// Ledgers.
     pub answered: u64,
@@ -120,6 +188,18 @@ impl Books {
         self.residual += ledger.delivered.abs_diff(seen.received)
             + ledger.residual().unsigned_abs()
             + seen.announced.saturating_sub(lost(ledger));
+    }
+
+    /// Adds other ledgers.
+    pub fn merge(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.unanswered += other.unanswered;
+        if other.answered > 0 {
+            add(&mut self.sum, &other.sum);
+        }
+        self.spilled_unknown += other.spilled_unknown;
+        self.received += other.received;
+        self.residual += other.residual;
     }
 
     /// Lost by any policy.

@@ -76,9 +76,11 @@ impl Swarm {
     }
 
     fn begin(&mut self, now: u64, topic: TopicId, group: Group) -> Result<(), SwarmError> {
-        let addr = self.options.target.addr;
-        let source = socket::source(addr, self.options.sources, self.begun);
+        let addr = self.target(topic.0).addr;
+        let number = self.options.seat.number(self.begun);
+        let source = socket::source(addr, self.options.sources, number);
         self.begun += 1;
+        self.inbound.counters.begins(now);
         let pace = self.inbound.groups[group.index()].pace;
         let receive_bytes = self
             .options
@@ -88,7 +90,7 @@ impl Swarm {
         let fd = match socket::begin(addr, source, receive_bytes) {
             Ok(fd) => fd,
             Err(why) => {
-                self.failed(ConnectError::Refused { addr, why });
+                self.failed(&ConnectError::Refused { addr, why });
                 return Ok(());
             }
         };
@@ -137,10 +139,9 @@ impl Swarm {
                 break;
             }
             self.handshakes.pop_front();
-            if pending {
-                self.forget(token);
-                self.failed(ConnectError::Timeout {
-                    addr: self.options.target.addr,
+            if pending && let Some(conn) = self.forget(token) {
+                self.failed(&ConnectError::Timeout {
+                    addr: self.target(conn.topic).addr,
                     after: self.options.handshake,
                 });
             }

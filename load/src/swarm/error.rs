@@ -1,5 +1,6 @@
 //! What keeps a swarm from coming about. Each text is one line for the user.
 use super::upgrade::UpgradeError;
+use crate::fleet::PROCESSES_MAX;
 use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,7 +45,8 @@ fn said(why: Errno) -> String {
     match why {
         Errno::CONNREFUSED => "connection refused: does a server listen there?".to_owned(),
         Errno::ADDRNOTAVAIL => {
-            "no local port is free: raise net.ipv4.ip_local_port_range or --sources".to_owned()
+            "no local port is free: raise net.ipv4.ip_local_port_range or --source-addresses"
+                .to_owned()
         }
         Errno::MFILE => {
             "too many open files: raise the limit (ulimit -n) or ask for fewer connections"
@@ -65,19 +67,36 @@ pub enum SwarmError {
         /// What the kernel says.
         why: std::io::Error,
     },
-    /// More connections than this process may have files.
+    /// More connections than these processes may have files.
     #[error(
-        "{wanted} connections need {wanted} open files, but this process may have {possible} (hard limit {limit}): \
-         ask for at most {possible}, or raise the limit (LimitNOFILE= of the unit, nofile in /etc/security/limits.conf)"
+        "{wanted} connections need as many open files, but {} may have {limit}: ask for at most {possible}, raise the limit \
+         (LimitNOFILE= of the unit, nofile in /etc/security/limits.conf){}", who(*.processes), more(*.processes)
     )]
     Files {
         /// Connections asked for.
         wanted: usize,
+        /// Processes that would share them.
+        processes: usize,
         /// Connections possible.
         possible: usize,
-        /// The hard limit.
+        /// The hard limit of each process.
         limit: u64,
     },
+}
+
+fn who(processes: usize) -> String {
+    match processes {
+        1 => "a process".to_owned(),
+        n => format!("each of {n} processes"),
+    }
+}
+
+fn more(processes: usize) -> &'static str {
+    if processes < PROCESSES_MAX {
+        ", or spread them over more processes with --processes auto"
+    } else {
+        ""
+    }
 }
 
 impl SwarmError {

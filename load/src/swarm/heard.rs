@@ -56,10 +56,9 @@ impl Inbound {
             published.saw(head.offset, head.ts_us);
         }
         conn.held.ts_us = conn.held.ts_us.max(head.ts_us);
-        let latency_us = now_us.saturating_sub(head.ts_us);
-        self.groups[conn.group.index()]
-            .tally
-            .receive(latency_us, bytes);
+        let tally = &mut self.groups[conn.group.index()].tally;
+        tally.early += u64::from(head.ts_us > now_us);
+        tally.receive(now_us.saturating_sub(head.ts_us), bytes);
     }
 
     /// A message whose place is not just after the last one: of a rate, or of one partition among several.

@@ -193,7 +193,7 @@ impl Inbound {
             conn.rare().upgrade = None;
             conn.tidy();
             conn.state = State::Subscribing;
-            self.counters.upgraded += 1;
+            self.counters.upgraded();
             let mut command = Vec::new();
             self.topics[conn.topic as usize].subscribe(&mut command);
             say(conn, &command).map_err(|_| End::Stream)?;

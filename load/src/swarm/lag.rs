@@ -3,21 +3,27 @@
 //! Pure. A turn of the loop is blind to what arrives meanwhile. A message comes at any moment with equal probability, so a turn
 //! of `n` microseconds counts `n` times, and time spent waiting counts as no lag at all: the p99 is what 99 % of the
 //! messages did not exceed, however they were spread over turns.
+use super::packed::Packed;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// Longest turn told apart: a minute.
 const TURN_MAX_US: u64 = 60_000_000;
 
+/// Significant digits of a turn.
+const DIGITS: u8 = 2;
+
 /// Time-weighted lengths of the loop's turns.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoopLag {
+    #[serde(with = "Packed::<TURN_MAX_US, DIGITS>")]
     turns_us: Histogram<u64>,
 }
 
 impl Default for LoopLag {
     fn default() -> Self {
         Self {
-            turns_us: Histogram::new_with_bounds(1, TURN_MAX_US, 2).expect("constant bounds"),
+            turns_us: Histogram::new_with_bounds(1, TURN_MAX_US, DIGITS).expect("constant bounds"),
         }
     }
 }

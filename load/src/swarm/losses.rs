@@ -2,10 +2,14 @@
 //!
 //! Pure. A gap that does not say how many counts nowhere here.
 use pubsub_wire::value::GapReason;
+use serde::{Deserialize, Serialize};
 
 /// Numbers of messages by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Losses([u64; Self::REASONS.len()]);
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Losses([u64; REASONS]);
+
+/// How many reasons there are.
+const REASONS: usize = Losses::REASONS.len();
 
 impl Losses {
     /// All reasons, in the order in which they are shown.

@@ -7,6 +7,7 @@
 //!
 //! - [`frames`], [`head`], [`batch`], [`json`], [`said`], [`outgoing`], [`upgrade`]: bytes and what they mean; pure
 //! - [`tally`], [`staleness`], [`lag`], [`counters`], [`losses`], [`causes`], [`account`], [`published`]: what is counted; pure
+//! - `packed`: histograms as they travel; pure
 //! - [`order`], [`pace`]: what is promised of offsets, and whose turn it is to read; pure
 //! - `conn`, `group`, `topics`: the records
 //! - `socket`, `inbound`, `heard`: the way in and out
@@ -36,6 +37,7 @@ pub mod losses;
 pub mod order;
 pub mod outgoing;
 pub mod pace;
+mod packed;
 pub mod published;
 pub mod said;
 pub(crate) mod socket;
@@ -52,11 +54,13 @@ pub use error::{ConnectError, SwarmError};
 pub use group::Group;
 pub use losses::Losses;
 pub use pace::Pace;
+pub(crate) use socket::{PER_SOURCE, SOURCES_MAX};
 pub use staleness::Staleness;
 pub use tally::Tally;
 pub use topics::{Subscription, TopicId};
 
 use crate::clock;
+use crate::deal::Seat;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use conn::{Conn, Owed, State};
@@ -64,15 +68,18 @@ use group::Members;
 use inbound::Inbound;
 use lag::LoopLag;
 use pace::Waiting;
-use rustix::event::epoll::{self, CreateFlags, Event};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 use topics::Topic;
 
 /// Events of one turn. Many: what a turn visits late has gathered more to be read at once.
 const EVENTS: usize = 4096;
+
+/// Names what is watched for its caller: no connection has all bits of both halves.
+const CALLER: u64 = u64::MAX;
 
 /// Connections that are given a command one after the other.
 type Paced = (Vec<u64>, Schedule);
@@ -80,10 +87,12 @@ type Paced = (Vec<u64>, Schedule);
 /// How a swarm connects and counts.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to.
-    pub target: Target,
+    /// Where to; which of them is a matter of the subscription.
+    pub targets: Vec<Target>,
     /// Loopback source addresses that connections take turns on, where the target is loopback.
     pub sources: usize,
+    /// Where others connect too, the turns that are this swarm's.
+    pub seat: Seat,
     /// Connections begun per second.
     pub connects_per_s: f64,
     /// Handshakes under way at once.
@@ -103,8 +112,9 @@ impl Options {
     /// Defaults for this target.
     pub fn new(target: Target) -> Self {
         Self {
-            target,
+            targets: vec![target],
             sources: 1,
+            seat: Seat::default(),
             connects_per_s: 2000.0,
             under_way: 256,
             handshake: Duration::from_secs(10),
@@ -150,6 +160,7 @@ pub struct Swarm {
     inbound: Inbound,
     lag: LoopLag,
     looked_ns: u64,
+    called: bool,
 }
 
 impl Swarm {
@@ -177,6 +188,7 @@ impl Swarm {
             inbound,
             lag: LoopLag::default(),
             looked_ns: clock::mono_ns(),
+            called: false,
         };
         for known in [Group::MAIN, Group::APART] {
             let group = swarm.group(Pace::Full);
@@ -199,8 +211,38 @@ impl Swarm {
 
     /// Makes a subscription known. Every connection has exactly one.
     pub fn topic(&mut self, subscription: &Subscription) -> TopicId {
-        self.inbound.topics.push(Topic::new(subscription));
+        self.topic_at(0, subscription)
+    }
+
+    /// The same at another target than the first: what one server numbers has nothing to do with what another does.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn topic_at(&mut self, target: usize, subscription: &Subscription) -> TopicId {
+        assert!(target < self.options.targets.len(), "a target there is");
+        self.inbound.topics.push(Topic::new(subscription, target));
         TopicId(self.inbound.topics.len() as u32 - 1)
+    }
+
+    /// Watches this too: a run ends early as soon as there is something to be read from it, until [`Swarm::take_called`].
+    pub fn watch(&mut self, caller: impl AsFd) -> Result<(), SwarmError> {
+        epoll::add(
+            &self.epoll,
+            caller,
+            EventData::new_u64(CALLER),
+            EventFlags::IN,
+        )
+        .map_err(SwarmError::system("epoll_ctl"))
+    }
+
+    /// Whether what is watched has something to be read. It is noticed while the swarm runs.
+    pub fn is_called(&self) -> bool {
+        self.called
+    }
+
+    /// The same, and runs last again.
+    pub fn take_called(&mut self) -> bool {
+        std::mem::take(&mut self.called)
     }
 
     /// Asks for `n` more connections; they are begun at the paced rate.
@@ -212,7 +254,7 @@ impl Swarm {
         self.queued += n;
     }
 
-    /// Works until `done` says so, at most for `limit`; whether it was done. `done` is asked once a turn, and
+    /// Works until `done` says so, at most for `limit` or until it is called; whether it was done. `done` is asked once a turn, and
     /// a turn lasts until something happens to the swarm: what comes from elsewhere is to be looked for between short runs.
     pub fn run_until(
         &mut self,
@@ -224,7 +266,7 @@ impl Swarm {
             if done(self) {
                 return Ok(true);
             }
-            if clock::mono_ns() >= end {
+            if self.called || clock::mono_ns() >= end {
                 return Ok(false);
             }
             self.turn(end)?;
@@ -373,6 +415,12 @@ impl Swarm {
             }
         }
         missing
+    }
+}
+
+impl Swarm {
+    fn target(&self, topic: u32) -> &Target {
+        &self.options.targets[self.inbound.topics[topic as usize].target]
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure: it is told the time. Each connection of a group waits equally long, so that those who wait stand in a queue in the order
 //! in which they are due.
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const PAUSE_BYTES: usize = 32 * 1024;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// How a subscribed connection reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pace {
     /// Whatever comes, at once.
     #[default]

@@ -14,8 +14,11 @@ use std::os::fd::OwnedFd;
 /// the larger part of a connect.
 pub(crate) const PER_SOURCE: usize = 20_000;
 
-/// Loopback addresses used at most: 127.0.0.1 to 127.0.0.250.
-const SOURCES_MAX: usize = 250;
+/// Loopback addresses used at most, from 127.0.0.1 on: enough for more connections than a machine has memory for.
+pub(crate) const SOURCES_MAX: usize = 60_000;
+
+/// Addresses under one third byte, so that none ends in 0 or 255.
+const PER_NET: usize = 250;
 
 /// Receive buffer of one that is to catch up.
 const WIDE_BYTES: usize = 256 * 1024;
@@ -24,8 +27,9 @@ const WIDE_BYTES: usize = 256 * 1024;
 pub(super) fn source(target: SocketAddr, sources: usize, n: usize) -> Option<SocketAddr> {
     match target.ip() {
         IpAddr::V4(ip) if ip.is_loopback() && sources > 1 => {
-            let last = 1 + (n % sources.min(SOURCES_MAX)) as u8;
-            Some((Ipv4Addr::new(127, 0, 0, last), 0).into())
+            let turn = n % sources.min(SOURCES_MAX);
+            let (net, host) = ((turn / PER_NET) as u8, 1 + (turn % PER_NET) as u8);
+            Some((Ipv4Addr::new(127, 0, net, host), 0).into())
         }
         _ => None,
     }
@@ -125,6 +129,8 @@ mod tests {
             [of(0), of(1), of(2)].map(Option::unwrap),
             ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
         );
+        let last = source(target, SOURCES_MAX, SOURCES_MAX - 1).map(|addr| addr.ip().to_string());
+        assert_eq!(last.as_deref(), Some("127.0.239.250"));
         assert_eq!(source(target, 1, 5), None);
         assert_eq!(source("192.0.2.1:80".parse().unwrap(), 2, 0), None);
         assert_eq!(source("[::1]:80".parse().unwrap(), 2, 0), None);

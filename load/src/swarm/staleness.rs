@@ -3,15 +3,22 @@
 //! Pure. A value is as old as its stamp. Its age is looked at where it was greatest, when the next one comes, and weighs as much as
 //! the time it was held: a connection that reads nothing for seconds and then a hundred messages in one go has been stale for
 //! seconds, not for a hundredth of its messages.
+use super::packed::Packed;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// Longest age told apart, microseconds: an hour.
 const AGE_MAX_US: u64 = 3_600_000_000;
 
+/// Significant digits of an age.
+const DIGITS: u8 = 2;
+
 /// Ages of the newest values held.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Staleness {
+    #[serde(with = "Packed::<AGE_MAX_US, DIGITS>")]
     during_us: Histogram<u64>,
+    #[serde(with = "Packed::<AGE_MAX_US, DIGITS>")]
     at_end_us: Histogram<u64>,
 }
 
@@ -26,7 +33,7 @@ pub struct Held {
 
 impl Default for Staleness {
     fn default() -> Self {
-        let ages = || Histogram::new_with_bounds(1, AGE_MAX_US, 2).expect("constant bounds");
+        let ages = || Histogram::new_with_bounds(1, AGE_MAX_US, DIGITS).expect("constant bounds");
         Self {
             during_us: ages(),
             at_end_us: ages(),
@@ -51,6 +58,17 @@ impl Staleness {
         if held.ts_us > 0 {
             self.at_end_us
                 .saturating_record(now_us.saturating_sub(held.ts_us));
+        }
+    }
+
+    /// Adds what other connections held.
+    pub fn merge(&mut self, other: &Self) {
+        for (own, others) in [
+            (&mut self.during_us, &other.during_us),
+            (&mut self.at_end_us, &other.at_end_us),
+        ] {
+            let added = own.add(others);
+            debug_assert!(added.is_ok(), "equal bounds");
         }
     }
 

@@ -1,7 +1,9 @@
 //! What was received in a window of time, and the percentiles over what should have been.
 //!
 //! Pure. One tally per group of connections and window, never per connection.
+use super::packed::Packed;
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -12,7 +14,7 @@ const LATENCY_MAX_US: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
 /// Counts and latencies of one window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tally {
     /// Messages received.
     pub received: u64,
@@ -22,6 +24,9 @@ pub struct Tally {
     pub lost: u64,
     /// Owed, and overdue when the window was closed.
     pub overdue: u64,
+    /// Of those received: stamped later than they arrived, so that their latency is no such thing.
+    pub early: u64,
+    #[serde(with = "Packed::<LATENCY_MAX_US, DIGITS>")]
     latency_us: Histogram<u64>,
     sum_us: u64,
     outliers: Outliers,
@@ -40,10 +45,16 @@ impl Tally {
             payload_bytes: 0,
             lost: 0,
             overdue: 0,
+            early: 0,
             latency_us,
             sum_us: 0,
             outliers: Outliers::new(outliers),
         }
+    }
+
+    /// How many of the highest and of the lowest latencies it remembers.
+    pub fn outliers(&self) -> usize {
+        self.outliers.kept
     }
 
     /// One message came.
@@ -56,16 +67,28 @@ impl Tally {
         self.outliers.see(latency_us);
     }
 
-    /// Adds another window's counts to these.
-    pub fn add(&mut self, other: &Self) {
+    /// Adds the counts of a later window to these: what is overdue at its end is what counts.
+    pub fn add(&mut self, later: &Self) {
+        self.merge(later);
+        self.overdue = later.overdue;
+    }
+
+    /// Adds what others received in the same window.
+    pub fn merge(&mut self, other: &Self) {
         self.received += other.received;
         self.payload_bytes += other.payload_bytes;
         self.lost += other.lost;
-        self.overdue = other.overdue;
+        self.overdue += other.overdue;
+        self.early += other.early;
         self.sum_us += other.sum_us;
         let added = self.latency_us.add(&other.latency_us);
         debug_assert!(added.is_ok(), "equal bounds");
         self.outliers.add(&other.outliers);
+    }
+
+    /// The latencies of what came, microseconds.
+    pub fn latencies_us(&self) -> &Histogram<u64> {
+        &self.latency_us
     }
 
     /// Messages that came, were lost or are overdue.
@@ -123,7 +146,7 @@ fn mean_ms(values: impl ExactSizeIterator<Item = u64>) -> Option<f64> {
 }
 
 /// The `kept` highest and lowest values. The two limits make the common case two comparisons.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Outliers {
     kept: usize,
     highest: BinaryHeap<Reverse<u64>>,

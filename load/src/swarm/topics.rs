@@ -5,6 +5,7 @@ use super::frames::Opcode;
 use super::head::{self, Found};
 use super::published::Published;
 use super::{batch, outgoing};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::num::NonZeroU64;
 
@@ -13,7 +14,7 @@ use std::num::NonZeroU64;
 pub struct TopicId(pub(super) u32);
 
 /// What every connection of a topic subscribes to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subscription {
     /// Topic or pattern.
     pub topic: String,
@@ -86,6 +87,8 @@ pub(super) mod id {
 }
 
 pub(super) struct Topic {
+    /// Which of the targets it is asked of.
+    pub(super) target: usize,
     /// `None`: a pattern, whose messages name their own topics.
     prefix: Option<Box<[u8]>>,
     subscribe: Box<[u8]>,
@@ -105,9 +108,10 @@ pub(super) struct Topic {
 }
 
 impl Topic {
-    pub(super) fn new(subscription: &Subscription) -> Self {
+    pub(super) fn new(subscription: &Subscription, target: usize) -> Self {
         let ledger = json!({"op": "ledger", "id": id::LEDGER, "topic": subscription.topic});
         Self {
+            target,
             prefix: (!subscription.is_pattern()).then(|| head::prefix(&subscription.topic)),
             subscribe: subscription.command().into_bytes().into(),
             ledger: ledger.to_string().into_bytes().into(),
@@ -171,9 +175,8 @@ mod tests {
 
     #[test]
     fn settings_travel_in_the_command() {
-        let topic = Topic::new(&with(
-            json!({"overflow": "conflate", "bound": {"messages": 4}}),
-        ));
+        let settings = json!({"overflow": "conflate", "bound": {"messages": 4}});
+        let topic = Topic::new(&with(settings), 0);
         let command: Value = serde_json::from_slice(&topic.subscribe).unwrap();
         assert_eq!(
             command,
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn credit_is_due_once_half_is_used_and_never_where_none_was_asked_for() {
-        let due = |settings: Value, used| Topic::new(&with(settings)).due_credit(used);
+        let due = |settings: Value, used| Topic::new(&with(settings), 0).due_credit(used);
         let ten = json!({"credit": 10});
         assert_eq!(
             [
@@ -234,7 +237,7 @@ mod tests {
     fn a_pattern_reads_messages_of_any_topic() {
         let payload = br#"{"op":"msg","sub":"q.*","topic":"q.A","offset":3,"ts":4,"data":1}"#;
         let head = |topic| {
-            Topic::new(&Subscription::plain(topic))
+            Topic::new(&Subscription::plain(topic), 0)
                 .head(payload)
                 .map(|found| found.head)
         };

@@ -3,7 +3,7 @@ use super::conn::{Conn, Reading, State};
 use super::due::DUE_PER_TURN_NS;
 use super::inbound::{End, NO_CLOSE_FRAME, Peer, Visit};
 use super::pace::{self, Pace};
-use super::{ConnectError, Swarm, SwarmError, find, socket, upgrade};
+use super::{CALLER, ConnectError, Swarm, SwarmError, find, socket, upgrade};
 use crate::clock;
 use rustix::event::epoll::{self, Event, EventFlags};
 use rustix::io::Errno;
@@ -34,7 +34,10 @@ impl Swarm {
         let events = std::mem::take(&mut self.events);
         for event in &events {
             let Event { flags, data, .. } = *event;
-            self.on_event(data.u64(), flags);
+            match data.u64() {
+                CALLER => self.called = true,
+                token => self.on_event(token, flags),
+            }
         }
         self.events = events;
         for token in std::mem::take(&mut self.again) {
@@ -67,8 +70,11 @@ impl Swarm {
     }
 
     fn on_connected(&mut self, token: u64) {
-        let addr = self.options.target.addr;
-        let upgrade = upgrade::Upgrade::new(&self.options.target);
+        let Some(topic) = find(&mut self.conns, token).map(|conn| conn.topic) else {
+            return;
+        };
+        let target = self.target(topic);
+        let (addr, upgrade) = (target.addr, upgrade::Upgrade::new(target));
         let Some(conn) = find(&mut self.conns, token) else {
             return;
         };
@@ -80,7 +86,7 @@ impl Swarm {
             Ok(()) => conn.rare().upgrade = Some(upgrade),
             Err(why) => {
                 self.forget(token);
-                self.failed(ConnectError::Refused { addr, why });
+                self.failed(&ConnectError::Refused { addr, why });
             }
         }
     }
@@ -151,10 +157,10 @@ impl Swarm {
 
     /// A connection is over: counted by what it was and why.
     pub(super) fn end(&mut self, token: u64, end: End) {
-        let addr = self.options.target.addr;
         let Some(mut conn) = self.forget(token) else {
             return;
         };
+        let addr = self.target(conn.topic).addr;
         if conn.asked {
             self.inbound.unanswered(&mut conn);
         }
@@ -166,9 +172,11 @@ impl Swarm {
         match (conn.state, end) {
             (State::Leaving, _) => {}
             (State::Connecting | State::Upgrading, End::Upgrade(why)) => {
-                self.failed(ConnectError::Upgrade { addr, why });
+                self.failed(&ConnectError::Upgrade { addr, why });
             }
-            (State::Connecting | State::Upgrading, _) => self.failed(ConnectError::Closed { addr }),
+            (State::Connecting | State::Upgrading, _) => {
+                self.failed(&ConnectError::Closed { addr });
+            }
             (state, end) => {
                 if let End::Violation(why) = end {
                     counters.violations.count(&why.to_string());
@@ -187,10 +195,11 @@ impl Swarm {
         }
     }
 
-    pub(super) fn failed(&mut self, why: ConnectError) {
+    pub(super) fn failed(&mut self, why: &ConnectError) {
         let counters = &mut self.inbound.counters;
         counters.failed += 1;
-        counters.failure_causes.count(&why.to_string());
+        let why = why.to_string();
+        counters.failure_causes.count(&why);
         counters.first_failure.get_or_insert(why);
     }
 
