@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 
+use pubsub_sysctl::memory::{Holder, Memory};
+
 use super::given::{ConfigError, Given, Origin};
-use super::machine::{Holder, Memory};
 use super::resolve::Resolved;
 use super::surroundings::Surroundings;
 use super::tables::FILES_RESERVED;

@@ -11,14 +11,13 @@
 //! - [`resolved`]: what is meant, as every role is handed it
 //! - [`print`](mod@print): the same as a file again
 //! - [`units`] and [`spec`]: how single values are written
-//! - [`surroundings`] (with [`machine`] for its memory) and [`load`](mod@load): the places that look at the machine
+//! - [`surroundings`] and [`load`](mod@load): the places that look at the machine
 pub mod args;
 mod check;
 mod defaults;
 pub mod file;
 pub mod given;
 pub mod load;
-pub mod machine;
 pub mod print;
 pub mod resolve;
 pub mod resolved;

@@ -8,9 +8,9 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::config::args::{Parsed, parse};
-use crate::config::machine::{Holder, Memory};
 use crate::config::print;
 use crate::config::{Log, LogFormat};
+use pubsub_sysctl::memory::{Holder, Memory};
 
 const PATTERNS: &[&str] = &["a", "a.*", "a.>", "quotes.>", "quotes.*", "*.>", ">"];
 const DEFAULT_LINES: &[&str] = &[

@@ -9,9 +9,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use pubsub_sysctl::memory::Memory;
 use rustix::process::{Resource, getrlimit};
 
-use super::machine::Memory;
 use super::setting::SETTINGS;
 use super::spec;
 

@@ -1,7 +1,7 @@
 //! How much memory there is for the node.
 //!
 //! Owns reading what the machine has and what its control groups leave of that. Must not contain: how much is needed (`check`).
-//! Driven by `surroundings`.
+//! Driven by who asks.
 //!
 //! Laws: the least of the machine's memory and of the limits of the process' group and of all groups around it; what cannot be read
 //! limits nothing.
