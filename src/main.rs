@@ -6,10 +6,11 @@ mod role;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use pubsub_server::config::args::{Command, CtlArgs, NodeArgs, Parsed, parse};
+use pubsub_server::config::args::{CheckArgs, Command, CtlArgs, NodeArgs, Parsed, parse};
 use pubsub_server::config::{Config, Resolved, Source, Surroundings, load, print};
 use pubsub_server::quotes;
 use pubsub_server::supervisor::begin::{BeginError, begin};
@@ -17,6 +18,7 @@ use pubsub_server::supervisor::command::{self, CtlError};
 use pubsub_server::supervisor::signals::{Signals, held_back};
 use pubsub_server::supervisor::tree::Outcome;
 use pubsub_server::telemetry::logging::{self, FILTER_VARIABLE, Filter};
+use pubsub_sysctl::Machine;
 use tracing::{error, info, warn};
 
 #[global_allocator]
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
         Ok(Parsed::Show(text)) => say(&text),
         Ok(Parsed::Run(typed)) => match typed.command {
             None => run(&typed.node),
-            Some(Command::Check(node)) => check(&node),
+            Some(Command::Check(args)) => check(&args),
             Some(Command::Ctl(ctl)) => control(&ctl),
             Some(Command::Role(role)) => role::play(role.role),
         },
@@ -117,10 +119,24 @@ fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Checks the configuration and prints it resolved.
-fn check(args: &NodeArgs) -> Result<ExitCode, Failure> {
-    let (resolved, _) = resolve(args, &Surroundings::look())?;
-    say(&print::toml(&resolved))
+/// Checks the configuration and prints it resolved; or holds the machine against it.
+fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let (resolved, _) = resolve(&args.node, &Surroundings::look())?;
+    let Some(asked) = args.system().map_err(usage)? else {
+        return say(&print::toml(&resolved));
+    };
+    let report = pubsub_sysctl::check(
+        &Machine::look(Path::new("/")),
+        &resolved.plan(asked.connections(), asked.ends()),
+    );
+    let said = say(&report.text(asked.form()))?;
+    match report.shortage() {
+        None => Ok(said),
+        Some(line) => Err(Failure {
+            code: UNAVAILABLE,
+            line,
+        }),
+    }
 }
 
 /// Everything that can be refused without touching the machine, and the files that the configuration names.

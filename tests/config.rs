@@ -129,6 +129,45 @@ async fn check_prints_the_resolved_configuration_and_opens_nothing() {
 }
 
 #[tokio::test]
+async fn the_machine_is_held_against_connections_with_the_nodes_own_configuration() {
+    let system = [
+        "check",
+        "--system",
+        "--workers",
+        "3",
+        "--json",
+        "--connections",
+    ];
+    // Some machine may have what one needs; none has what four thousand million need.
+    for connections in ["1", "4000000000"] {
+        let looked = run_to_end(&[&system[..], &[connections]].concat(), &[]).await;
+        let report: Value = serde_json::from_str(&looked.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {looked:?}"));
+        assert_eq!(report["workers"], 3);
+        let short = report["items"].as_array().expect("items").iter();
+        let short: Vec<&str> = short
+            .filter(|item| item["verdict"] == "short")
+            .filter_map(|item| item["name"].as_str())
+            .collect();
+        let (code, lines) = if short.is_empty() { (0, 0) } else { (69, 1) };
+        assert_eq!(
+            (looked.code, looked.stderr.lines().count()),
+            (Some(code), lines),
+            "{looked:?}"
+        );
+        assert!(
+            short.iter().all(|name| looked.stderr.contains(name)),
+            "{looked:?}"
+        );
+        assert_eq!(connections == "4000000000", short.contains(&"memory"));
+    }
+    let table = run_to_end(&[&system[..4], &["--connections", "5"]].concat(), &[]).await;
+    assert!(table.stdout.contains("node, 3 workers"), "{table:?}");
+    let alone = run_to_end(&["check", "--connections", "5"], &[]).await;
+    assert_refused(&alone, 64, &["--connections", "--system"]);
+}
+
+#[tokio::test]
 async fn more_memory_than_there_is_is_refused() {
     let asked = ["--workers", "2", "--retain", "1000TiB"];
     for command in [vec![], vec!["check"]] {

@@ -16,6 +16,7 @@ use crate::swarm::Subscription;
 use crate::target::Target;
 use crate::units::{Rate, Span};
 use clap::{Args, Parser, Subcommand};
+use pubsub_sysctl::Asked;
 use pubsub_wire::Limits;
 use pubsub_wire::topic::check_topic;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ Examples:
   pubsub-load ramp --max 1000 --slow 5%:stall --slow 1%:read=2KB/s --slow 1%:pause=5s
   pubsub-load ramp --topic 'quotes.*' --settings '{\"rate\":{\"mode\":\"sample\",\"ms\":100}}' --settings '{\"credit\":100}'
   pubsub-load publish --topic news --rate 10000/s --size 450 --duration 10s
+  pubsub-load doctor --connections 100000          has this machine what they need, and if not, what to change?
 
 The connections are shared by processes of one thread each (--processes), and dealt out in turn to several --url.
 With --slow, count, messages received, latencies, sizes, expected, lost and overdue of a line are of the healthy connections only;
@@ -77,9 +79,20 @@ enum Command {
     Soak(SoakArgs),
     /// Publish at a fixed rate and measure the acknowledgements
     Publish(PublishArgs),
+    /// Hold the limits of this machine against what so many connections need; exit 69 when it is short
+    Doctor(DoctorArgs),
     /// A process of the swarm; told what to do on its standard input
     #[command(name = MEMBER, hide = true)]
     Member,
+}
+
+#[derive(Debug, Clone, Args)]
+struct DoctorArgs {
+    #[command(flatten)]
+    asked: Asked,
+    /// Workers of the node [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: Option<u32>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -151,8 +164,19 @@ pub enum Task {
     Ramp(Box<Ramp>),
     /// Publish.
     Publish(Box<Publish>),
+    /// Look at the machine.
+    Doctor(Doctor),
     /// Be a process of the swarm.
     Member,
+}
+
+/// A look at the machine as meant.
+#[derive(Debug, Clone, Copy)]
+pub struct Doctor {
+    /// For what.
+    pub asked: Asked,
+    /// Workers of the node; `None`: one per core.
+    pub workers: Option<u32>,
 }
 
 /// A ramp as meant; a soak is one of a single step.
@@ -226,6 +250,9 @@ pub fn read(
         }
     };
     let task = match cli.command {
+        Some(Command::Doctor(DoctorArgs { asked, workers })) => {
+            Ok(Task::Doctor(Doctor { asked, workers }))
+        }
         Some(Command::Publish(publish)) => publish
             .meant()
             .map(|publish| Task::Publish(Box::new(publish))),

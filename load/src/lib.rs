@@ -7,6 +7,7 @@
 //! - [`fleet`]: the processes, and who coordinates them
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
+//! - [`doctor`]: whether the machine has what so many connections need
 //! - [`record`]: a whole run as data; pure. [`output`], [`aside`]: the files it is left in
 //! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
@@ -17,6 +18,7 @@ pub mod args;
 pub mod aside;
 pub mod clock;
 pub mod deal;
+pub mod doctor;
 pub mod failure;
 pub mod fleet;
 pub mod floor;

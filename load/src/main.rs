@@ -2,7 +2,7 @@
 use pubsub_load::args::{self, Task};
 use pubsub_load::failure::Failure;
 use pubsub_load::interrupt::Interrupt;
-use pubsub_load::{failure, fleet, publish, ramp};
+use pubsub_load::{doctor, failure, fleet, publish, ramp};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -27,6 +27,7 @@ fn run(task: &Task) -> Result<u8, Failure> {
     match task {
         Task::Ramp(asked) => ramp::run(asked, &mut interrupt),
         Task::Publish(asked) => publish::run(asked, &mut interrupt),
+        Task::Doctor(asked) => doctor::run(asked),
         Task::Member => member(),
     }
 }

@@ -86,6 +86,19 @@ fn arguments_that_cannot_be_meant_are_one_line_and_sixty_four() {
 }
 
 #[test]
+fn the_doctor_names_what_is_short_in_one_line_and_sixty_nine() {
+    let looked = ran(&["doctor", "--connections", "4000000000", "--workers", "7"]);
+    let line = fails_with(&looked, 69);
+    let table = String::from_utf8(looked.stdout).unwrap();
+    assert!(line.contains("memory"), "{line}");
+    assert!(
+        table.contains("node, 7 workers") && table.contains("load generator"),
+        "{table}"
+    );
+    fails_with(&ran(&["doctor", "--connections", "0"]), 64);
+}
+
+#[test]
 fn nobody_there_is_one_line_and_sixty_nine() {
     let unused = TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use pubsub_sysctl::Asked;
 
 use super::given::{ConfigError, Origin};
 use super::setting::{SETTINGS, Typed};
@@ -25,6 +26,7 @@ Examples:
   pubsub-server --source replay:prices.csv.gz,loop --interval-ms 50
   pubsub-server --source none --publish anyone        a node that only passes on what clients publish
   pubsub-server check --config node.toml              is it right, and what does it amount to?
+  pubsub-server check --system --connections 100000   does this machine have what they need?
   pubsub-server ctl status                            how is the node doing?
   pubsub-server ctl workers 4                         fewer workers, now
   pubsub-server ctl stop                              tell the clients, then stop
@@ -50,9 +52,9 @@ pub struct CommandLine {
 /// What to do instead of running a node.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Check the configuration and the files it names, print it resolved, exit 0 or 64
+    /// Check the configuration and the files it names, print it resolved, exit 0 or 64; or check the machine, exit 0 or 69
     #[command(max_term_width = 120, allow_negative_numbers = true)]
-    Check(Box<NodeArgs>),
+    Check(Box<CheckArgs>),
     /// Ask a running node, or tell it what to do
     Ctl(CtlArgs),
     /// One of a node's processes, started by its supervisor.
@@ -133,6 +135,32 @@ pub struct NodeArgs {
     log_sync: Option<String>,
     #[arg(long, hide = true)]
     partitions: Option<String>,
+}
+
+/// The options of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// The configuration in question.
+    #[command(flatten)]
+    pub node: NodeArgs,
+    /// Instead of printing the configuration, hold the limits of this machine against what so many connections to it need
+    #[arg(long, help_heading = "This machine")]
+    system: bool,
+    #[command(flatten, next_help_heading = "This machine")]
+    asked: Asked,
+}
+
+impl CheckArgs {
+    /// How the machine is to be looked at; `None`: only the configuration is in question.
+    pub fn system(&self) -> Result<Option<&Asked>, ConfigError> {
+        if !self.system && self.asked != Asked::default() {
+            let alone = "--connections, --ends and --json are about this machine: expected --system beside them";
+            return Err(ConfigError::Usage(format!(
+                "{alone} (see pubsub-server check --help)"
+            )));
+        }
+        Ok(self.system.then_some(&self.asked))
+    }
 }
 
 /// The options of `ctl`.
@@ -300,6 +328,7 @@ fn refusal(error: &clap::Error) -> String {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use pubsub_sysctl::Ends;
 
     fn read(words: &[&str]) -> Result<CommandLine, String> {
         let words = std::iter::once("pubsub-server")
@@ -418,10 +447,41 @@ mod tests {
         for words in [&["--rows", "-1"][..], &["check", "--rows", "-1"]] {
             let typed = read(words).unwrap();
             let node = match &typed.command {
-                Some(Command::Check(node)) => node,
+                Some(Command::Check(check)) => &check.node,
                 _ => &typed.node,
             };
             assert_eq!(node.typed().get("rows").unwrap()[0].text, "-1");
+        }
+    }
+
+    #[test]
+    fn the_machine_is_looked_at_for_a_number_of_connections() {
+        let asked = |words: &[&str]| match read(words).map(|typed| typed.command) {
+            Ok(Some(Command::Check(check))) => {
+                let system = check.system().map(Option::<&Asked>::copied);
+                system.map_err(|refused| refused.to_string())
+            }
+            other => Err(format!("{other:?}")),
+        };
+        assert_eq!(asked(&["check"]), Ok(None));
+        let system = asked(&["check", "--system", "--connections", "5", "--workers", "2"]);
+        assert_eq!(system.unwrap().unwrap().connections(), 5);
+        let usual = asked(&["check", "--system"]).unwrap().unwrap();
+        assert_eq!((usual.connections(), usual.ends()), (10_000, Ends::Both));
+        for (words, part) in [
+            (&["check", "--connections", "5"][..], "--system"),
+            (&["check", "--json"], "--system"),
+            (
+                &["check", "--system", "--connections", "0"],
+                "--connections",
+            ),
+            (
+                &["check", "--system", "--connections", "5", "--ends", "none"],
+                "both",
+            ),
+        ] {
+            let line = asked(words).unwrap_err();
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
         }
     }
 

@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use pubsub_sysctl::{Ends, Plan};
+
 use super::file::File;
 use super::given::{ConfigError, Given, Origin};
 use super::resolved::{Config, PublishFrom, Source};
@@ -71,6 +73,26 @@ impl Resolved {
     /// Where a setting came from.
     pub fn origin(&self, name: &str) -> Origin {
         self.origins.get(name).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// What a machine must carry so that this node has so many connections.
+    pub fn plan(&self, connections: u64, ends: Ends) -> Plan {
+        let worker = &self.config.worker;
+        let workers = u64::from(self.config.workers);
+        let retained = self.config.retain.iter().map(|retain| retain.bytes);
+        let rings = workers.saturating_mul(worker.ring_bytes as u64);
+        // Where nobody set it, it comes from the limit of open files, which is looked at by itself.
+        let by_workers = match self.origin("worker.connections") {
+            Origin::Default => u64::MAX,
+            _ => workers * u64::from(worker.connections),
+        };
+        Plan {
+            connections,
+            ends,
+            workers,
+            budgets: retained.fold(rings, u64::saturating_add),
+            allowed: Some(by_workers.min(worker.node_connections.into())),
+        }
     }
 }
 

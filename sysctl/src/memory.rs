@@ -6,13 +6,29 @@
 //! Laws: the least of the machine's memory and of the limits of the process' group and of all groups around it; what cannot be read
 //! limits nothing.
 
+use crate::group::{self, Named};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// What a group may take.
+const LIMIT: Named = Named {
+    unified: "memory.max",
+    controller: "memory",
+    own: "memory.limit_in_bytes",
+};
+
+/// What it has taken.
+const USED: Named = Named {
+    unified: "memory.current",
+    controller: "memory",
+    own: "memory.usage_in_bytes",
+};
 
 /// Memory for all processes of a node, and what sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// In total, not what is free now.
+    /// So much of it.
     pub bytes: u64,
     /// Whose it is.
     pub of: Holder,
@@ -28,63 +44,63 @@ pub enum Holder {
 }
 
 impl Memory {
-    /// Looks at the machine whose files are under `root`; `None` where nothing is told.
+    /// All that there is, free or not, on the machine whose files are under `root`; `None` where nothing is told.
     pub fn look(root: &Path) -> Option<Self> {
         let text = |file: &Path| fs::read_to_string(root.join(file)).ok();
         let machine = text(Path::new("proc/meminfo"))
             .as_deref()
-            .and_then(total)
+            .and_then(|text| meminfo(text, "MemTotal:"))
             .map(|bytes| Self {
                 bytes,
                 of: Holder::Machine,
             });
-        let groups = text(Path::new("proc/self/cgroup")).unwrap_or_default();
-        let limits = limit_files(&groups)
-            .into_iter()
-            .filter_map(|file| text(&file)?.trim().parse().ok());
+        let limits = group::numbers(root, LIMIT).map(|(_, bytes)| bytes);
         let group = limits.min().map(|bytes| Self {
             bytes,
             of: Holder::Group,
         });
-        // Of equals the first: a group without a limit says so with a number beyond any machine.
-        machine
-            .into_iter()
-            .chain(group)
-            .min_by_key(|memory| memory.bytes)
+        least(machine, group)
+    }
+
+    /// What is free now, or can be had at once: the least of what the machine has available and of what each group around still
+    /// allows. The cache of files counts against a group until it is needed, so that a group has at least this.
+    pub fn available(root: &Path) -> Option<Self> {
+        let text = fs::read_to_string(root.join("proc/meminfo")).ok();
+        let machine = text
+            .as_deref()
+            .and_then(|text| meminfo(text, "MemAvailable:"))
+            .map(|bytes| Self {
+                bytes,
+                of: Holder::Machine,
+            });
+        let used: HashMap<PathBuf, u64> = group::numbers(root, USED)
+            .filter_map(|(file, bytes)| Some((file.parent()?.to_owned(), bytes)))
+            .collect();
+        let left = group::numbers(root, LIMIT).map(|(file, limit)| {
+            let used = file.parent().and_then(|group| used.get(group));
+            limit.saturating_sub(used.copied().unwrap_or(0))
+        });
+        let group = left.min().map(|bytes| Self {
+            bytes,
+            of: Holder::Group,
+        });
+        least(machine, group)
     }
 }
 
-/// `MemTotal` of `/proc/meminfo`, which counts in KiB whatever it says.
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// Of equals the machine's: a group without a limit says so with a number beyond any machine.
+fn least(machine: Option<Memory>, group: Option<Memory>) -> Option<Memory> {
+    machine
+        .into_iter()
+        .chain(group)
+        .min_by_key(|memory| memory.bytes)
+}
+
+/// A line of `/proc/meminfo`, which counts in KiB whatever it says.
+fn meminfo(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     kib.checked_mul(1024)
-}
-
-/// The files that may hold a limit, of the group that `/proc/self/cgroup` names and of those around it. Both versions are looked at:
-/// either may be the one that counts memory. In a container the group may be named as from outside while only its own files are
-/// there: then the outermost is the container's.
-fn limit_files(groups: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (_, Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let (base, name) = match controllers {
-            "" => ("sys/fs/cgroup", "memory.max"),
-            _ if controllers.split(',').any(|one| one == "memory") => {
-                ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
-            }
-            _ => continue,
-        };
-        let around = Path::new(path.trim_start_matches('/')).ancestors();
-        files.extend(around.map(|group| Path::new(base).join(group).join(name)));
-    }
-    files
 }
 
 #[cfg(test)]
@@ -151,6 +167,29 @@ mod tests {
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "512000\n"),
         ];
         assert_eq!(looked(&files), Some((512_000, Holder::Group)));
+    }
+
+    #[test]
+    fn what_is_available_is_the_least_that_is_left_of_any_limit() {
+        let files = [
+            ("proc/meminfo", "MemTotal: 4000 kB\nMemAvailable: 3000 kB\n"),
+            ("proc/self/cgroup", "0::/a/b\n"),
+            ("sys/fs/cgroup/a/b/memory.max", "2000000\n"),
+            ("sys/fs/cgroup/a/b/memory.current", "100000\n"),
+            ("sys/fs/cgroup/a/memory.max", "2500000\n"),
+            ("sys/fs/cgroup/a/memory.current", "2400000\n"),
+        ];
+        let available = |files: &[_]| Memory::available(machine(files).path());
+        let group = |bytes| {
+            let of = Holder::Group;
+            Some(Memory { bytes, of })
+        };
+        assert_eq!(available(&files), group(100_000));
+        assert_eq!(available(&files[..4]), group(1_900_000));
+        let of = Holder::Machine;
+        let bytes = 3000 * 1024;
+        assert_eq!(available(&files[..2]), Some(Memory { bytes, of }));
+        assert_eq!(available(&[]), None);
     }
 
     #[test]
