@@ -21,6 +21,7 @@
 //! | [`orders`] | what may be ordered, what becomes of it, and what is told of it; pure |
 //! | [`link`] | what the processes say to each other |
 //! | [`telemetry`] | the scoreboard in shared memory, metric names, status, log lines |
+//! | `testing` | with the feature of that name: a node inside a test, its roles as threads |
 //! | [`clock`] | the only reader of operating-system time |
 //! | `kernel` | files a role waits for beside what its runtime knows: a timer, a link |
 //!
@@ -35,4 +36,6 @@ pub mod orders;
 pub mod quotes;
 pub mod supervisor;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod worker;

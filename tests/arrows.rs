@@ -30,6 +30,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("worker", DATA_ROLES),
     ("admin", &["clock", "config", "link", "telemetry"]),
     ("supervisor", &["clock", "config", "link", "telemetry"]),
+    (
+        "testing",
+        &["clock", "config", "hub", "link", "telemetry", "worker"],
+    ),
 ];
 
 /// The only room that may name the engine itself; others may name its vocabulary: times, histograms, the hub's messages.
@@ -50,6 +54,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         "a role has one thread, and it must not sleep",
     ),
     ("thread::spawn", &[], "a role has one thread"),
+    (
+        "thread::Builder",
+        &["src/testing/role.rs"],
+        "a role has one thread; those of a node in a test are made in one place",
+    ),
     (
         "process::exit",
         &["src/role.rs"],
