@@ -4,7 +4,7 @@ mod harness;
 use harness::{Finished, Node, within_patience};
 use pubsub_client::{
     Batch, BatchPatch, BoundPatch, Client, Else, Event, From, GapReason, Message, Overflow, Patch,
-    Position, Reconfigure, Subscription,
+    Position, Reconfigure, Reconnect, Subscription,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -101,7 +101,12 @@ async fn the_client_crate_says_how_a_connection_ended() {
         "500ms",
     ])
     .await;
-    let client = connect(&node).await;
+    let connecting = Client::builder(node.url())
+        .reconnect(Reconnect::never())
+        .connect();
+    let client = within_patience("a connection", connecting)
+        .await
+        .expect("the node welcomes");
     let mut execs = client.subscribe("execs").await.expect("subscribed");
     node.signal(node.pid, Signal::TERM);
     assert!(within_patience("a goaway", client.goaway()).await.is_some());

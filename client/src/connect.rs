@@ -1,70 +1,124 @@
-//! From a URL to a connection: address, TCP, handshake, welcome.
+//! How to connect: every setting of a client, and its first connection.
+use crate::breaker::{Breaker, Circuit};
 use crate::client::Client;
 use crate::connection::{Channels, Connection, Settings};
+use crate::dial::{Dialer, Opener, Welcomed};
+use crate::endpoint::Endpoint;
+#[cfg(feature = "tls")]
+use crate::endpoint::Scheme;
+use crate::endpoints::Endpoints;
 use crate::error::ConnectError;
-use crate::event::Closed;
-use crate::link::{Link, Shared, task_stopped};
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+use crate::link::{Link, Shared, Times};
+use crate::reconnect::{Policy, Reconnect};
+use crate::state::State;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use std::io;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
-use tokio_tungstenite::tungstenite::http::uri::PathAndQuery;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-/// The subprotocol that is asked for.
-const PROTOCOL: &str = "pubsub.v1";
-/// Where a server listens when the URL names no path.
-const PATH: &str = "/ws";
 /// Commands that wait for the connection's task; enough that a burst of publishers need not switch tasks at each one.
 const COMMANDS: usize = 64;
-/// The socket's read buffer, allocated at once: a few dozen messages, where the library's default is 128 KiB.
-const READ_BUFFER: usize = 32 * 1024;
-/// Frames are gathered up to this size before a write.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 /// How to connect. Made by [`Client::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `connect`"]
 pub struct Builder {
-    url: String,
-    connect_timeout: Duration,
-    request_timeout: Duration,
+    urls: Vec<String>,
+    endpoints_max: usize,
+    dialer: Dialer,
+    #[cfg(feature = "tls")]
+    roots: Option<Vec<u8>>,
+    reconnect: Reconnect,
+    times: Times,
     in_flight: NonZeroUsize,
-    message_bytes: usize,
+    calls_in_flight: NonZeroUsize,
+    breaker: Breaker,
     settings: Settings,
 }
 
 impl Builder {
     pub(crate) fn new(url: String) -> Self {
+        let ten_seconds = Duration::from_secs(10);
         Self {
-            url,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(10),
+            urls: vec![url],
+            endpoints_max: 16,
+            dialer: Dialer {
+                opener: Opener::Tcp,
+                connect_timeout: ten_seconds,
+                handshake_timeout: ten_seconds,
+                message_bytes: 4 << 20,
+                #[cfg(feature = "tls")]
+                tls: None,
+            },
+            #[cfg(feature = "tls")]
+            roots: None,
+            reconnect: Reconnect::default(),
+            times: Times {
+                request: ten_seconds,
+                call: ten_seconds,
+                call_grace: Duration::from_secs(1),
+            },
             in_flight: const { NonZeroUsize::new(1024).unwrap() },
-            message_bytes: 4 << 20,
+            calls_in_flight: const { NonZeroUsize::new(64).unwrap() },
+            breaker: Breaker::default(),
             settings: Settings {
                 stream_events: const { NonZeroUsize::new(256).unwrap() },
                 close_timeout: Duration::from_secs(5),
+                resubscribes: const { NonZeroU32::new(60).unwrap() },
             },
         }
     }
 
-    /// How long connection, handshake and welcome may take together; 10 s unless told.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+    /// Another server of the same data. They are tried in order at first; later the one that failed longest ago is.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
         self
     }
 
-    /// How long an answer may take; 10 s unless told.
+    /// How many endpoints are known at most, with those that servers name in `goaway`; 16 unless told.
+    pub fn endpoints_max(mut self, endpoints: usize) -> Self {
+        self.endpoints_max = endpoints;
+        self
+    }
+
+    /// What to do when the connection is lost.
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// How long TCP, and TLS over it, may take for one endpoint; 10 s unless told.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.dialer.connect_timeout = timeout;
+        self
+    }
+
+    /// How long upgrade and welcome may take then; 10 s unless told.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.dialer.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long the answer to a request may take, with the wait for a connection; 10 s unless told.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+        self.times.request = timeout;
+        self
+    }
+
+    /// How long a call's result is of use, where the call doesn't say ([`deadline`](crate::CallRequest::deadline)); 10 s unless told.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.times.call = timeout;
+        self
+    }
+
+    /// How much longer than its deadline a call's answer is awaited, so that the server can say that it was not begun;
+    /// 1 s unless told.
+    pub fn call_grace(mut self, grace: Duration) -> Self {
+        self.times.call_grace = grace;
         self
     }
 
@@ -81,97 +135,128 @@ impl Builder {
         self
     }
 
-    /// How many answers are awaited at once; 1,024 unless told. Further requests wait for their turn.
+    /// How often in a row a subscription is asked for again after a reconnect when the server says "later"; 60 unless
+    /// told. Its stream ends with [`Event::NotResumed`](crate::Event::NotResumed) then.
+    pub fn resubscribes(mut self, attempts: NonZeroU32) -> Self {
+        self.settings.resubscribes = attempts;
+        self
+    }
+
+    /// How many answers are awaited at once, those of calls apart; 1,024 unless told. Further requests wait for their turn.
     pub fn in_flight(mut self, requests: NonZeroUsize) -> Self {
         self.in_flight = requests;
         self
     }
 
-    /// The largest message that is taken from the server, bytes; 4 MiB unless told.
-    pub fn message_bytes(mut self, bytes: usize) -> Self {
-        self.message_bytes = bytes;
+    /// How many calls are under way at once, apart from other requests; 64 unless told, which is what a server allows by
+    /// default. Further calls wait for their turn, within their deadline.
+    pub fn calls_in_flight(mut self, calls: NonZeroUsize) -> Self {
+        self.calls_in_flight = calls;
         self
     }
 
-    /// Connects over TCP and waits for the server's welcome. To be called inside a tokio runtime, on which the
-    /// connection lives until the last handle of it is dropped.
+    /// When calls are no longer tried.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// The largest message that is taken from the server, bytes; 4 MiB unless told.
+    pub fn message_bytes(mut self, bytes: usize) -> Self {
+        self.dialer.message_bytes = bytes;
+        self
+    }
+
+    /// For `wss://`, trusts only the certificates in this PEM text; what browsers trust unless told.
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.roots = Some(pem.into());
+        self
+    }
+
+    /// Connects through streams that `open` makes from an endpoint's URL, tunnels for instance, or TLS of one's own. Within
+    /// [`connect_timeout`](Self::connect_timeout), as TCP.
+    pub fn connect_through<F, O, S>(mut self, open: F) -> Self
+    where
+        F: Fn(String) -> O + Send + Sync + 'static,
+        O: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.dialer.opener = Opener::Own(Arc::new(move |url| {
+            let opening = open(url);
+            Box::pin(async move { Ok(Box::new(opening.await?) as _) })
+        }));
+        self
+    }
+
+    /// Connects and waits for the server's welcome; each endpoint is tried once, in order, and the error is that of the last.
+    /// To be called inside a tokio runtime, on which the client lives until the last handle of it is dropped.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let request = self.request()?;
-        self.in_time(async {
-            let stream = dial(request.uri()).await?;
-            self.open(request, stream).await
-        })
-        .await
-    }
-
-    /// Connects over a stream that is there already, a tunnel or TLS for instance; the URL says what to ask for.
-    pub async fn connect_over<S>(self, stream: S) -> Result<Client, ConnectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let request = self.request()?;
-        self.in_time(self.open(request, stream)).await
-    }
-
-    async fn in_time<T>(
-        &self,
-        future: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        let in_time = tokio::time::timeout(self.connect_timeout, future).await;
-        in_time.unwrap_or(Err(ConnectError::Timeout(self.connect_timeout)))
-    }
-
-    fn request(&self) -> Result<Request, ConnectError> {
-        let uri: Uri = self.url.parse().map_err(|error| self.bad_url(&error))?;
-        if uri.scheme_str() != Some("ws") {
-            return Err(self.bad_url(&"must begin with ws://"));
+        let endpoints = self.endpoints()?;
+        let dialer = self.dialer(&endpoints)?;
+        let mut last = None;
+        for endpoint in &endpoints {
+            match dialer.dial(endpoint).await {
+                Ok(welcomed) => {
+                    let first = endpoint.clone();
+                    let policy = self.policy(endpoints, first);
+                    return Ok(self.begin(welcomed, dialer, policy));
+                }
+                Err(error) => last = Some(error),
+            }
         }
-        let mut parts = uri.into_parts();
-        let path = parts
-            .path_and_query
-            .take()
-            .filter(|path| path.as_str() != "/");
-        parts.path_and_query = path.or(Some(PathAndQuery::from_static(PATH)));
-        let uri = Uri::from_parts(parts).map_err(|error| self.bad_url(&error))?;
-        let mut request = uri
-            .into_client_request()
-            .map_err(|error| self.bad_url(&error))?;
-        let protocol = HeaderValue::from_static(PROTOCOL);
-        request
-            .headers_mut()
-            .insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        Ok(request)
+        Err(last.unwrap_or_else(|| ConnectError::Url {
+            url: String::new(),
+            why: "no endpoint".into(),
+        }))
     }
 
-    fn bad_url(&self, why: &dyn ToString) -> ConnectError {
-        ConnectError::Url {
-            url: self.url.clone(),
-            why: why.to_string(),
+    /// Connects over a stream that is there already; the URL says what to ask for. The client ends with it, since it can't
+    /// make another: see [`connect_through`](Self::connect_through).
+    pub async fn connect_over<S>(mut self, stream: S) -> Result<Client, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.reconnect = Reconnect::never();
+        let endpoints = self.endpoints()?;
+        let dialer = self.dialer.clone();
+        let first = endpoints[0].clone();
+        let welcomed = dialer.shake(&first, Box::new(stream)).await?;
+        let policy = self.policy(endpoints, first);
+        Ok(self.begin(welcomed, dialer, policy))
+    }
+
+    fn endpoints(&self) -> Result<Vec<Endpoint>, ConnectError> {
+        self.urls.iter().map(|url| Endpoint::parse(url)).collect()
+    }
+
+    #[cfg(feature = "tls")]
+    fn dialer(&self, endpoints: &[Endpoint]) -> Result<Dialer, ConnectError> {
+        let mut dialer = self.dialer.clone();
+        if endpoints.iter().any(|one| one.scheme() == Scheme::Tls) || self.roots.is_some() {
+            dialer.tls = Some(Tls::new(self.roots.as_deref())?);
         }
+        Ok(dialer)
     }
 
-    async fn open<S>(&self, request: Request, stream: S) -> Result<Client, ConnectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(self.message_bytes))
-            .max_frame_size(Some(self.message_bytes));
-        let shaken = client_async_with_config(request, stream, Some(config)).await;
-        let (socket, _) = shaken.map_err(handshake_error)?;
-        self.begin(socket).await
+    #[cfg(not(feature = "tls"))]
+    #[allow(clippy::unnecessary_wraps)] // with TLS it may fail
+    fn dialer(&self, _: &[Endpoint]) -> Result<Dialer, ConnectError> {
+        Ok(self.dialer.clone())
     }
 
-    /// Starts the connection's task and waits for the welcome.
-    async fn begin<S>(&self, socket: WebSocketStream<S>) -> Result<Client, ConnectError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    fn policy(&self, endpoints: Vec<Endpoint>, first: Endpoint) -> Policy {
+        let endpoints = Endpoints::new(endpoints, self.endpoints_max);
+        Policy::new(self.reconnect, endpoints, first, fastrand::u64(..))
+    }
+
+    /// Starts the client's task.
+    fn begin(&self, welcomed: Welcomed, dialer: Dialer, policy: Policy) -> Client {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
         let (signals, signals_end) = mpsc::unbounded_channel();
-        let (welcome_end, welcome) = oneshot::channel();
+        let (welcome_end, welcome) = watch::channel(welcomed.welcome.clone());
+        let endpoint = policy.endpoint().to_string();
+        let (state_end, state) = watch::channel(State::Connected { endpoint });
         let (closed_end, closed) = watch::channel(None);
         let (goaway_end, goaway) = watch::channel(None);
         let (strays_end, strays) = watch::channel((0, None));
@@ -179,58 +264,33 @@ impl Builder {
             commands: commands_end,
             signals: signals_end,
             welcome: welcome_end,
+            state: state_end,
             closed: closed_end,
             goaway: goaway_end,
             strays: strays_end,
         };
-        tokio::spawn(Connection::new(socket, self.settings, channels));
-        let Ok(welcome) = welcome.await else {
-            let how: Option<Closed> = closed.borrow().clone();
-            return Err(ConnectError::Closed(how.unwrap_or_else(task_stopped)));
-        };
-        let request_timeout = self.request_timeout;
+        tokio::spawn(Connection::new(
+            welcomed,
+            dialer,
+            policy,
+            self.settings,
+            channels,
+        ));
         let shared = Shared {
             welcome,
-            request_timeout,
+            state,
+            times: self.times,
             in_flight: Arc::new(Semaphore::new(self.in_flight.get())),
+            calls_in_flight: Arc::new(Semaphore::new(self.calls_in_flight.get())),
+            circuit: Mutex::new(Circuit::new(self.breaker)),
             signals,
             closed,
             goaway,
             strays,
         };
-        Ok(Client::new(Link {
+        Client::new(Link {
             commands,
             shared: Arc::new(shared),
-        }))
+        })
     }
-}
-
-async fn dial(uri: &Uri) -> Result<TcpStream, ConnectError> {
-    let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().unwrap_or(80);
-    let io = |source| ConnectError::Io {
-        address: format!("{host}:{port}"),
-        source,
-    };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare, port)).await.map_err(io)?;
-    // Commands are small and answers are waited for.
-    stream.set_nodelay(true).map_err(io)?;
-    Ok(stream)
-}
-
-fn handshake_error(error: Error) -> ConnectError {
-    match error {
-        Error::Http(response) => ConnectError::Refused {
-            status: response.status().as_u16(),
-            retry_after: retry_after(&response),
-        },
-        error => ConnectError::Handshake(error.to_string()),
-    }
-}
-
-/// The header's form in seconds; the one with a date is not used by this server.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
 }

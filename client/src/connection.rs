@@ -1,30 +1,32 @@
-//! The task of one connection: the only place where the socket, the session and the program's channels meet.
+//! The task of one client: the only place where sockets, the session, the policy and the program's channels meet.
 //!
-//! One turn: hand on what the session put out, take what the program wants, write, read; again while there is progress.
+//! One turn: hand on what the session put out, take what the program wants, write, read; again while there is progress. When
+//! the socket ends, the session is told and the policy says what next: wait, dial, go on; or it is the end.
+//!
 //! Bounded by construction: an event whose stream is full is held, and while one is held nothing is read, so that the
-//! server meets its own backpressure; nothing is taken from the program while frames wait to be written.
+//! server meets its own backpressure; nothing is taken from the program while frames wait to be written or there is no
+//! connection.
 mod alarm;
 mod hand_on;
+mod line;
 
-use crate::error::Refusal;
+use crate::dial::{Dialer, Welcomed};
+use crate::error::{ConnectError, Refusal};
 use crate::event::{Closed, Event, Goaway};
 use crate::link::{Command, Signal, Waiter};
+use crate::reconnect::{Decision, Policy};
 use crate::session::{RequestId, Session, SubscriptionId};
+use crate::state::State;
 use alarm::Alarm;
 use futures::channel::mpsc as stream;
-use futures::{Sink, Stream};
 use hashbrown::HashMap;
+use line::{Line, Next};
 use pubsub_wire::value::Welcome;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
 
 /// Turns before other tasks get theirs; one turn reads one frame.
 const TURNS: usize = 64;
@@ -36,120 +38,144 @@ pub(crate) struct Settings {
     pub(crate) stream_events: NonZeroUsize,
     /// How long the peer may take to answer a close frame.
     pub(crate) close_timeout: Duration,
+    /// How often in a row a subscription is asked for again after "later".
+    pub(crate) resubscribes: NonZeroU32,
 }
 
 /// The ends of the program's channels.
 pub(crate) struct Channels {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) signals: mpsc::UnboundedReceiver<Signal>,
-    pub(crate) welcome: oneshot::Sender<Welcome>,
+    pub(crate) welcome: watch::Sender<Welcome>,
+    pub(crate) state: watch::Sender<State>,
     pub(crate) closed: watch::Sender<Option<Closed>>,
     pub(crate) goaway: watch::Sender<Option<Goaway>>,
     pub(crate) strays: watch::Sender<(u64, Option<Refusal>)>,
 }
 
-/// One connection, from the finished handshake on. It ends when the socket does.
-pub(crate) struct Connection<S> {
-    socket: WebSocketStream<S>,
+/// One client's connections, from the first welcome on. It ends when the policy gives up or this side says goodbye.
+pub(crate) struct Connection {
+    way: Way,
+    dialer: Dialer,
+    policy: Policy,
     session: Session,
     settings: Settings,
-    commands: mpsc::Receiver<Command>,
+    channels: Channels,
     /// No more commands come.
     drained: bool,
-    signals: mpsc::UnboundedReceiver<Signal>,
-    welcome: Option<oneshot::Sender<Welcome>>,
-    closed: watch::Sender<Option<Closed>>,
-    goaway: watch::Sender<Option<Goaway>>,
-    strays: watch::Sender<(u64, Option<Refusal>)>,
     waiters: HashMap<RequestId, Waiter>,
     streams: HashMap<SubscriptionId, stream::Sender<Event>>,
     /// An event whose stream is full.
     held: Option<(SubscriptionId, Event)>,
-    /// Something was given to the socket and may not have left it.
-    unflushed: bool,
-    phase: Phase,
-    /// Writing failed. The peer may have said why before, so reading goes on.
-    broken: Option<Closed>,
-    close_alarm: Alarm,
-    /// While nothing is read the server's pings go unanswered; a pong of our own tells it that we live.
-    alive_alarm: Alarm,
-    alive_interval: Duration,
-    retries: Vec<SubscriptionId>,
     retry_alarm: Alarm,
 }
 
-/// How far the connection has come.
-enum Phase {
-    Open,
-    /// A close frame is to be sent once what is before it is written.
-    Closing(Closed),
-    /// Ours is sent, or the peer's has come: reading on until the socket ends.
-    Closed(Closed),
+/// The way to a server.
+enum Way {
+    Open(Box<Line>),
+    Waiting(Alarm),
+    Dialing(Pin<Box<dyn Future<Output = Result<Welcomed, ConnectError>> + Send>>),
 }
 
-/// What a turn found.
+/// What a turn found; how the socket, or all, ended.
 type Progress = Result<bool, Closed>;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(crate) fn new(socket: WebSocketStream<S>, settings: Settings, channels: Channels) -> Self {
-        Self {
-            socket,
-            session: Session::default(),
+/// The one reader of the clock here; tests move it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Connection {
+    pub(crate) fn new(
+        welcomed: Welcomed,
+        dialer: Dialer,
+        policy: Policy,
+        settings: Settings,
+        channels: Channels,
+    ) -> Self {
+        let mut connection = Self {
+            way: Way::Waiting(Alarm::default()),
+            dialer,
+            policy,
+            session: Session::new(settings.resubscribes),
             settings,
-            commands: channels.commands,
+            channels,
             drained: false,
-            signals: channels.signals,
-            welcome: Some(channels.welcome),
-            closed: channels.closed,
-            goaway: channels.goaway,
-            strays: channels.strays,
             waiters: HashMap::new(),
             streams: HashMap::new(),
             held: None,
-            unflushed: false,
-            phase: Phase::Open,
-            broken: None,
-            close_alarm: Alarm::default(),
-            alive_alarm: Alarm::default(),
-            alive_interval: Duration::MAX,
-            retries: Vec::new(),
             retry_alarm: Alarm::default(),
-        }
+        };
+        connection.on_welcomed(welcomed);
+        connection
     }
 
+    /// An error is the end of all.
     fn turn(&mut self, cx: &mut Context<'_>) -> Progress {
         let mut progress = self.hand_on(cx);
-        progress |= self.take_signal(cx);
-        progress |= self.take_command(cx);
-        progress |= self.write(cx);
-        progress |= self.read(cx)?;
-        progress |= self.check_alarms(cx)?;
+        progress |= self.take_signal(cx)?;
+        progress |= match &mut self.way {
+            Way::Open(_) => match self.turn_line(cx) {
+                Ok(progress) => progress,
+                Err(noticed) => self.on_line_end(noticed)?,
+            },
+            Way::Waiting(alarm) => alarm.poll(cx) && self.begin_dial(),
+            Way::Dialing(dialing) => match dialing.as_mut().poll(cx) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(welcomed)) => self.on_welcomed(welcomed),
+                Poll::Ready(Err(error)) => self.on_refused(&error)?,
+            },
+        };
         Ok(progress)
     }
 
-    fn take_signal(&mut self, cx: &mut Context<'_>) -> bool {
-        match self.signals.poll_recv(cx) {
+    /// An error is the end of the socket.
+    fn turn_line(&mut self, cx: &mut Context<'_>) -> Progress {
+        let mut progress = self.take_command(cx);
+        let Way::Open(line) = &mut self.way else {
+            return Ok(progress);
+        };
+        progress |= line.write(cx, || match self.session.poll_transmit(now()) {
+            Some(text) => Next::Text(text),
+            None if self.drained => Next::Done,
+            None => Next::Nothing,
+        });
+        progress |= self.read(cx)?;
+        progress |= self.retry(cx);
+        if let Way::Open(line) = &mut self.way {
+            progress |= line.check_alarms(cx)?;
+        }
+        Ok(progress)
+    }
+
+    fn take_signal(&mut self, cx: &mut Context<'_>) -> Progress {
+        match self.channels.signals.poll_recv(cx) {
             Poll::Ready(Some(Signal::Release(id))) => {
                 self.streams.remove(&id);
                 self.session.handle_release(id);
-                true
+                Ok(true)
             }
             // No handle is left, or one asked for it.
-            Poll::Ready(None | Some(Signal::Close)) if matches!(self.phase, Phase::Open) => {
-                self.begin_close(Closed::Local);
-                true
-            }
-            _ => false,
+            Poll::Ready(None | Some(Signal::Close)) => match &mut self.way {
+                Way::Open(line) if line.is_open() => {
+                    line.begin_close(Closed::Local);
+                    self.channels.commands.close();
+                    Ok(true)
+                }
+                Way::Open(_) => Ok(false),
+                Way::Waiting(_) | Way::Dialing(_) => Err(Closed::Local),
+            },
+            Poll::Pending => Ok(false),
         }
     }
 
     /// Takes one command, when the one before is written; when this side says goodbye, those that are there already.
     fn take_command(&mut self, cx: &mut Context<'_>) -> bool {
-        let may = !self.drained && self.broken.is_none() && self.session.is_transmitted();
-        if !may {
+        let writable = matches!(&self.way, Way::Open(line) if line.is_writable());
+        if self.drained || !writable || !self.session.is_ready() {
             return false;
         }
-        match self.commands.poll_recv(cx) {
+        match self.channels.commands.poll_recv(cx) {
             Poll::Pending => return false,
             Poll::Ready(None) => self.drained = true,
             Poll::Ready(Some(command)) => self.on_command(command),
@@ -159,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn on_command(&mut self, command: Command) {
         let Command { ask, waiter } = command;
+        if waiter.as_ref().is_some_and(|waiter| !waiter.take()) {
+            return;
+        }
         match self.session.handle_ask(ask) {
             Ok(Some(request)) => {
                 if let Some(waiter) = waiter {
@@ -174,165 +203,111 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn begin_close(&mut self, why: Closed) {
-        self.commands.close();
-        self.drained |= matches!(why, Closed::Violation { .. });
-        self.phase = Phase::Closing(why);
-        self.close_alarm.set_if_unset(self.settings.close_timeout);
-    }
-
-    /// Writing that fails is remembered, not the end: what the peer said last is still to be read.
-    fn write(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.broken.is_some() {
-            return false;
-        }
-        self.try_write(cx).unwrap_or_else(|error| {
-            self.broken = Some(lost(error));
-            self.close_alarm.set_if_unset(self.settings.close_timeout);
-            true
-        })
-    }
-
-    fn try_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
-        let mut progress = false;
-        while !matches!(self.phase, Phase::Closed(_)) {
-            if Pin::new(&mut self.socket).poll_ready(cx)?.is_pending() {
-                return Ok(progress);
-            }
-            let Some(message) = self.next_message() else {
-                break;
-            };
-            Pin::new(&mut self.socket).start_send(message)?;
-            self.unflushed = true;
-            progress = true;
-        }
-        if self.unflushed {
-            self.unflushed = Pin::new(&mut self.socket).poll_flush(cx)?.is_pending();
-        }
-        Ok(progress)
-    }
-
-    fn next_message(&mut self) -> Option<Message> {
-        if let Some(text) = self.session.poll_transmit() {
-            return Some(Message::text(text));
-        }
-        match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Closing(why) if self.drained => {
-                let frame = CloseFrame {
-                    code: why.code().into(),
-                    reason: close_reason(&why).into(),
-                };
-                self.phase = Phase::Closed(why);
-                Some(Message::Close(Some(frame)))
-            }
-            phase => {
-                self.phase = phase;
-                None
-            }
-        }
-    }
-
     fn read(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Way::Open(line) = &mut self.way else {
+            return Ok(false);
+        };
         if self.held.is_some() {
+            line.rest();
             return Ok(false);
         }
-        match Pin::new(&mut self.socket).poll_next(cx) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(None) => Err(Closed::lost("the socket ended")),
-            Poll::Ready(Some(Err(error))) => Err(lost(error)),
-            Poll::Ready(Some(Ok(message))) => {
-                self.on_message(message);
-                Ok(true)
-            }
-        }
-    }
-
-    fn on_message(&mut self, message: Message) {
-        match message {
-            Message::Close(frame) => self.on_peer_close(frame),
-            // The socket has queued the answer.
-            Message::Ping(_) => self.unflushed = true,
-            // Answers count until the end; after a violation nothing does.
-            _ if self.is_violated() => {}
-            Message::Text(text) => {
-                if let Err(violation) = self.session.handle_text(&text) {
-                    self.begin_close(Closed::Violation {
-                        why: violation.to_string(),
-                    });
-                }
-            }
-            Message::Binary(_) => self.begin_close(Closed::Violation {
-                why: "it sent a binary frame".into(),
-            }),
-            Message::Pong(_) | Message::Frame(_) => {}
-        }
-    }
-
-    fn is_violated(&self) -> bool {
-        let (Phase::Closing(why) | Phase::Closed(why)) = &self.phase else {
-            return false;
+        let Poll::Ready(text) = line.read(cx)? else {
+            return Ok(false);
         };
-        matches!(why, Closed::Violation { .. })
+        if let Some(text) = text
+            && let Err(violation) = self.session.handle_text(now(), &text)
+        {
+            let why = violation.to_string();
+            line.begin_close(Closed::Violation { why });
+        }
+        if line.is_violated() {
+            self.channels.commands.close();
+            self.drained = true;
+        }
+        Ok(true)
     }
 
-    /// The answer to it has been queued by the socket. Who closed first is remembered.
-    fn on_peer_close(&mut self, frame: Option<CloseFrame>) {
-        self.unflushed = true;
-        self.close_alarm.set_if_unset(self.settings.close_timeout);
-        let remote = frame.map_or_else(Closed::without_code, |frame| Closed::Remote {
-            code: frame.code.into(),
-            reason: frame.reason.to_string(),
+    fn retry(&mut self, cx: &mut Context<'_>) -> bool {
+        self.retry_alarm.aim(self.session.poll_timeout());
+        let due = self.retry_alarm.poll(cx);
+        if due {
+            self.session.handle_timeout(now());
+        }
+        due
+    }
+
+    fn begin_dial(&mut self) -> bool {
+        let dialer = self.dialer.clone();
+        let endpoint = self.policy.endpoint().clone();
+        self.way = Way::Dialing(Box::pin(async move { dialer.dial(&endpoint).await }));
+        true
+    }
+
+    fn on_welcomed(&mut self, welcomed: Welcomed) -> bool {
+        let Welcomed { socket, welcome } = welcomed;
+        let heartbeat = Duration::from_millis(welcome.heartbeat_ms);
+        let line = Line::new(socket, heartbeat, self.settings.close_timeout);
+        self.way = Way::Open(Box::new(line));
+        self.policy.handle_connected(now());
+        self.session.handle_connected(&welcome);
+        self.channels.goaway.send_replace(None);
+        self.channels.welcome.send_replace(welcome);
+        let endpoint = self.policy.endpoint().to_string();
+        self.channels
+            .state
+            .send_replace(State::Connected { endpoint });
+        true
+    }
+
+    /// The socket has ended.
+    fn on_line_end(&mut self, noticed: Closed) -> Progress {
+        let way = std::mem::replace(&mut self.way, Way::Waiting(Alarm::default()));
+        let closed = match way {
+            Way::Open(line) => line.end(noticed),
+            _ => noticed,
+        };
+        self.session.handle_lost(&closed);
+        match self.policy.handle_closed(now(), &closed) {
+            Decision::GiveUp => Err(closed),
+            Decision::Retry { attempt, wait, .. } => {
+                Ok(self.wait(attempt, wait, closed.to_string()))
+            }
+        }
+    }
+
+    fn on_refused(&mut self, error: &ConnectError) -> Progress {
+        let why = error.to_string();
+        match self.policy.handle_refused(now(), error) {
+            Decision::GiveUp => Err(Closed::GaveUp { why }),
+            Decision::Retry { attempt, wait, .. } => Ok(self.wait(attempt, wait, why)),
+        }
+    }
+
+    fn wait(&mut self, attempt: u32, retry_in: Duration, why: String) -> bool {
+        self.way = Way::Waiting(Alarm::after(retry_in));
+        self.channels.state.send_replace(State::Reconnecting {
+            attempt,
+            why,
+            retry_in,
         });
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Closed(why) => Phase::Closed(why),
-            Phase::Open | Phase::Closing(_) => Phase::Closed(remote),
-        };
+        true
     }
 
-    fn check_alarms(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.close_alarm.poll(cx) {
-            return Err(Closed::lost("the server did not answer the close frame"));
-        }
-        let mut progress = false;
-        if self.retry_alarm.poll(cx) {
-            let retries = std::mem::take(&mut self.retries);
-            for id in retries {
-                self.session.handle_release(id);
-            }
-            progress = true;
-        }
-        if self.alive_alarm.poll(cx) {
-            self.say_alive();
-            progress = true;
-        }
-        Ok(progress)
-    }
-
-    /// Where something waits to be written already, nothing needs to be added to it.
-    fn say_alive(&mut self) {
-        let may = matches!(self.phase, Phase::Open) && self.broken.is_none() && !self.unflushed;
-        if may {
-            let pong = Message::Pong(Vec::new().into());
-            self.broken = Pin::new(&mut self.socket).start_send(pong).err().map(lost);
-            self.unflushed = true;
-        }
-    }
-
-    /// The socket has ended. How is told before anything that waits is let go.
-    fn finish(&mut self, noticed: Closed) {
-        let closed = match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Closed(why) | Phase::Closing(why) => why,
-            Phase::Open => self.broken.take().unwrap_or(noticed),
-        };
-        self.closed.send_replace(Some(closed));
-        self.commands.close();
+    /// It is over. How is told before anything that waits is let go.
+    fn finish(&mut self, closed: Closed) {
+        self.channels
+            .state
+            .send_replace(State::Closed(closed.clone()));
+        self.channels.closed.send_replace(Some(closed));
+        self.channels.commands.close();
+        self.hand_on_rest();
         self.waiters.clear();
         self.streams.clear();
         self.held = None;
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -348,27 +323,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-/// Short and ours: a reason has at most 123 bytes, and what the server sent may hold anything.
-fn close_reason(why: &Closed) -> &'static str {
-    match why {
-        Closed::Violation { .. } => "no message of pubsub.v1",
-        _ => "",
-    }
-}
-
-fn lost(error: Error) -> Closed {
-    match error {
-        Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            Closed::lost("the socket ended without a close frame")
-        }
-        Error::Protocol(_) | Error::Capacity(_) | Error::Utf8(_) => Closed::Violation {
-            why: error.to_string(),
-        },
-        error => Closed::lost(error),
     }
 }

@@ -19,10 +19,18 @@ pub enum ConnectError {
         /// What is wrong with it.
         why: String,
     },
-    /// Connection, handshake and welcome took too long together.
-    #[error("not connected within {0:?}")]
-    Timeout(Duration),
-    /// No TCP connection.
+    /// A step took too long.
+    #[error("{what} took longer than {limit:?}")]
+    Timeout {
+        /// Which step: the connection (TCP and TLS), or the handshake (upgrade and welcome).
+        what: &'static str,
+        /// Its limit.
+        limit: Duration,
+    },
+    /// TLS cannot be used as it is set up.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// No TCP connection, or no TLS over it.
     #[error("cannot connect to {address}: {source}")]
     Io {
         /// Host and port.
@@ -53,9 +61,16 @@ pub enum RequestError {
     /// The server said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The connection ended before the answer; whether a publication arrived is unknown.
+    /// It was sent, and the connection was lost before the answer: a publication may be in the log or not. It is not
+    /// repeated.
+    #[error("the answer was lost: {0}")]
+    UnknownOutcome(Closed),
+    /// The client has ended before it was sent; or it was a question about what has ended with it.
     #[error("no answer: {0}")]
     Closed(Closed),
+    /// There was no connection, or no room on it, in all this time: it was not sent and will not be.
+    #[error("not sent within {0:?}")]
+    NotSent(Duration),
     /// No answer in time; whether a publication arrived is unknown. Also when a stream of this client isn't read, since
     /// answers come over the same connection.
     #[error("no answer within {0:?}")]

@@ -32,15 +32,25 @@ pub enum Event {
         /// The counts.
         ledger: Ledger,
     },
+    /// The connection was lost, and this subscription goes on over another. With a rate, newest values may come again.
+    Resumed {
+        /// The position after all that came before.
+        from: Position,
+        /// Whether the server could not go on exactly there; an [`Event::Gap`] that says so follows.
+        lost: bool,
+    },
+    /// The last event of a subscription that the server didn't take again after a lost connection.
+    NotResumed(Refusal),
     /// What was asked for in the stream's order was refused; the subscription goes on.
     Refused(Refusal),
     /// The last event of a subscription that was ended with [`Subscription::finish`](crate::Subscription::finish).
     Unsubscribed(Ledger),
-    /// The last event of a subscription whose connection ended.
+    /// The last event of a subscription whose client has ended; or whose connection was lost while it was being
+    /// [finished](crate::Subscription::finish).
     Closed(Closed),
 }
 
-/// How a connection ended.
+/// How a connection or a client ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Closed {
@@ -52,6 +62,11 @@ pub enum Closed {
         code: u16,
         /// Its reason.
         reason: String,
+    },
+    /// No connection could be made any more: see [`Reconnect`](crate::Reconnect).
+    GaveUp {
+        /// What the last attempt met with.
+        why: String,
     },
     /// It was lost without a close frame.
     Lost {
@@ -75,7 +90,7 @@ impl Closed {
         match self {
             Self::Local => close::NORMAL,
             Self::Remote { code, .. } => *code,
-            Self::Lost { .. } => ABNORMAL,
+            Self::Lost { .. } | Self::GaveUp { .. } => ABNORMAL,
             Self::Violation { .. } => close::PROTOCOL_ERROR,
         }
     }
@@ -104,6 +119,7 @@ impl fmt::Display for Closed {
             Self::Remote { code, reason } => {
                 write!(f, "closed by the server with {code}: {reason}")
             }
+            Self::GaveUp { why } => write!(f, "given up: {why}"),
             Self::Lost { why } => write!(f, "connection lost: {why}"),
             Self::Violation { why } => write!(f, "the server broke the protocol: {why}"),
         }

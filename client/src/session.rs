@@ -1,220 +1,196 @@
-//! The protocol's client side as a pure state machine: ids, answers still awaited, and whose event an event is.
+//! The protocol's client side as a pure state machine: ids, answers still awaited, whose event an event is, and where each
+//! subscription goes on. It outlives connections.
 //!
-//! Must not contain a socket, a clock, a channel or a task. The connection drives it: each question of the program goes
-//! into [`Session::handle_ask`], each text frame into [`Session::handle_text`], and afterwards
-//! [`Session::poll_transmit`] gives what to send and [`Session::poll_output`] what to hand on, both until empty.
+//! Must not contain a socket, a clock, a channel or a task. The connection drives it: a welcome goes into
+//! [`Session::handle_connected`] and the end of a socket into [`Session::handle_lost`]; in between each question of the program
+//! goes into [`Session::handle_ask`] and each text frame into [`Session::handle_text`]; [`Session::poll_transmit`] gives what to send and
+//! [`Session::poll_output`] what to hand on, both until empty; [`Session::poll_timeout`] is its one deadline.
 //!
-//! Laws: every request gets exactly one answer unless the connection ends; events of a subscription come out in the order
-//! they came in, after its `subscribed` and until its `unsubscribed`; a subscription that was let go is unsubscribed from,
-//! and nothing of it comes out any more; a text that is still being unsubscribed from is asked for again only afterwards.
+//! Laws: every request gets exactly one answer; events of a subscription come out in the order they came in, after its
+//! `subscribed` and until its end; over any number of connections nothing of it comes twice or is missing, but for
+//! what a gap says (with a rate, newest values may come again); a subscription that was let go is unsubscribed from, and
+//! nothing of it comes out any more; a text that is still being unsubscribed from is asked for again only afterwards; what may
+//! have been carried out is sent again only if it may be repeated.
 #[cfg(test)]
 mod laws;
 mod messages;
+mod outgoing;
+mod resume;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
+mod wish;
+
+pub(crate) use vocabulary::{
+    Acknowledgement, Answer, AnswerTo, Ask, Call, Output, Publication, Repeat, RequestId,
+    SubscriptionId, Unsent, Violation, Wanted,
+};
 
 use crate::error::Refusal;
-use crate::event::{Event, Goaway};
+use crate::event::Position;
 use hashbrown::HashMap;
-use pubsub_wire::command::{Publish, Reconfigure, Subscribe};
+use outgoing::Outgoing;
+use pubsub_wire::command::Reconfigure;
 use pubsub_wire::encode::command as encode;
-use pubsub_wire::server::{self, ServerMessage, parse_server};
-use pubsub_wire::value::{Ledger, Settings, Welcome};
 use pubsub_wire::{Command, ErrorCode, Id};
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
-use thiserror::Error;
+use std::time::Instant;
 
-/// Names a request until it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct RequestId(u64);
-
-/// Names a subscription as long as anything of it is left; never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SubscriptionId(u64);
-
-/// What the program wants.
-#[derive(Debug)]
-pub(crate) enum Ask {
-    Subscribe(Box<Subscribe>),
-    /// The topic in it is filled in here.
-    Reconfigure(SubscriptionId, Box<Reconfigure>),
-    Credit(SubscriptionId, u64),
-    Ledger(SubscriptionId, AnswerTo),
-    Unsubscribe(SubscriptionId, Unsent, AnswerTo),
-    Publish(Publication, Acknowledgement),
-    Ping,
-}
-
-/// Where an answer goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AnswerTo {
-    /// To whoever asked.
-    Caller,
-    /// Into the subscription's stream, in its place.
-    Stream,
-}
-
-/// What becomes of what the server has not sent yet when a subscription ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsent {
-    Discard,
-    Deliver,
-}
-
-/// Whether the server is to say that a publication is in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acknowledgement {
-    Wanted,
-    Unwanted,
-}
-
-/// A publication on its way.
-#[derive(Debug)]
-pub(crate) struct Publication {
-    pub(crate) topic: String,
-    pub(crate) key: Option<String>,
-    pub(crate) data: String,
-}
-
-/// What the server answered.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    Subscribed(SubscriptionId, server::Subscribed),
-    Reconfigured(Settings),
-    Ledger(Ledger),
-    Unsubscribed(Ledger),
-    Published(server::Published),
-    Pong,
-    /// It went into the stream.
-    InStream,
-}
-
-/// What the connection hands on.
-#[derive(Debug)]
-pub(crate) enum Output {
-    Welcome(Welcome),
-    Answer(RequestId, Result<Answer, Refusal>),
-    Event(SubscriptionId, Event),
-    /// No event of it comes any more.
-    Ended(SubscriptionId),
-    /// Call `handle_release` again then.
-    ReleaseLater(SubscriptionId, Duration),
-    Goaway(Goaway),
-    /// An error that answers no request.
-    Stray(Refusal),
-}
-
-/// The server sent what it must not send.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub(crate) struct Violation(String);
-
-/// What an answer is awaited for.
+/// What an answer is awaited for, with what it takes to ask again on another connection.
 #[derive(Debug)]
 enum Pending {
-    Subscribe(Arc<str>),
-    Reconfigure,
-    Ledger(Arc<str>, AnswerTo),
-    Unsubscribe(Arc<str>, AnswerTo),
+    Subscribe(SubscriptionId),
+    /// The credit it was asked for with.
+    Resume(SubscriptionId, Option<u64>),
+    /// How much credit had been granted before it.
+    Reconfigure(SubscriptionId, Box<Reconfigure>, u64),
+    Ledger(SubscriptionId, AnswerTo),
+    Unsubscribe(SubscriptionId, Unsent, AnswerTo),
     Publish,
+    Call(Box<Call>, Instant),
     Ping,
+}
+
+impl Pending {
+    /// The subscription it can be asked about only while the server has it.
+    fn about(&self) -> Option<SubscriptionId> {
+        match self {
+            Self::Reconfigure(id, ..) | Self::Ledger(id, _) | Self::Unsubscribe(id, ..) => {
+                Some(*id)
+            }
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Subscription {
     id: SubscriptionId,
-    phase: Phase,
+    wanted: Wanted,
+    place: Place,
+    end: Option<End>,
+    /// After all that has come out of it; `None` until it is first answered.
+    position: Option<Position>,
+    /// What may still come; `None` without the setting.
+    credit: Option<u64>,
+    /// All that the program ever asked for, so that differences can be taken.
+    granted: u64,
+    /// How often in a row the server didn't take it again.
+    refusals: u32,
     /// Asked for while this one was ending.
-    next: Option<(RequestId, Subscribe)>,
+    next: Option<(RequestId, Wanted)>,
 }
 
+/// Whether the server has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum Place {
+    /// No connection, or to be asked for again later.
+    Away,
     /// Not answered yet.
-    Starting,
-    Active,
-    /// Unsubscribing; somebody reads on.
-    Ending,
-    /// Unsubscribing; nobody reads.
+    Asked,
+    There,
+}
+
+/// Why no more of it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Somebody reads on to the answer.
+    Finishing,
+    /// Nobody reads.
     Released,
 }
 
-/// One connection's state.
-#[derive(Debug, Default)]
+/// A client's state.
+#[derive(Debug)]
 pub(crate) struct Session {
+    /// How often in a row a subscription is asked for again where the server says "later".
+    resubscribes: NonZeroU32,
     numbers: u64,
-    welcomed: bool,
+    /// The largest frame that the server takes; `None` while there is no connection.
+    frame_bytes: Option<usize>,
     pending: HashMap<RequestId, Pending>,
     /// By topic or pattern, which is how the server names them.
     subscriptions: HashMap<Arc<str>, Subscription>,
     texts: HashMap<SubscriptionId, Arc<str>>,
-    transmits: VecDeque<String>,
+    /// When something is to be tried again for a subscription.
+    retries: Vec<(Instant, SubscriptionId)>,
+    transmits: VecDeque<Outgoing>,
     outputs: VecDeque<Output>,
 }
 
 impl Session {
-    /// Takes a question. `None` where no answer will come; refused where the server needn't be asked.
+    pub(crate) fn new(resubscribes: NonZeroU32) -> Self {
+        Self {
+            resubscribes,
+            numbers: 0,
+            frame_bytes: None,
+            pending: HashMap::new(),
+            subscriptions: HashMap::new(),
+            texts: HashMap::new(),
+            retries: Vec::new(),
+            transmits: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes a question; only while there is a connection. `None` where no answer will come; refused where the server
+    /// needn't be asked.
     pub(crate) fn handle_ask(&mut self, ask: Ask) -> Result<Option<RequestId>, Refusal> {
         match ask {
-            Ask::Subscribe(subscribe) => self.on_subscribe(*subscribe).map(Some),
+            Ask::Subscribe(wanted) => self.on_subscribe(*wanted).map(Some),
             Ask::Reconfigure(id, mut change) => {
-                self.text(id)?.as_ref().clone_into(&mut change.topic);
-                Ok(Some(self.request(
-                    Pending::Reconfigure,
-                    &Command::Reconfigure(*change),
-                )))
+                let subscription = self.subscription(id)?;
+                change
+                    .topic
+                    .clone_from(&subscription.wanted.subscribe.topic);
+                let granted = subscription.granted;
+                Ok(Some(
+                    self.ask_about(id, Pending::Reconfigure(id, change, granted)),
+                ))
             }
-            Ask::Credit(id, n) => {
-                let topic = self.text(id)?.to_string();
-                self.transmit(None, &Command::Credit { topic, n });
-                Ok(None)
-            }
+            Ask::Credit(id, n) => self.on_credit(id, n).map(|()| None),
             Ask::Ledger(id, to) => {
-                let text = self.text(id)?;
-                let topic = text.to_string();
-                let pending = Pending::Ledger(text, to);
-                Ok(Some(self.request(pending, &Command::Ledger { topic })))
+                self.subscription(id)?;
+                Ok(Some(self.ask_about(id, Pending::Ledger(id, to))))
             }
-            Ask::Unsubscribe(id, unsent, to) => self.on_unsubscribe(id, unsent, to).map(Some),
+            Ask::Unsubscribe(id, unsent, to) => {
+                let subscription = self.subscription(id)?;
+                if subscription.end.is_some() {
+                    let message = "this subscription is ending";
+                    return Err(Refusal::local(ErrorCode::NotSubscribed, message));
+                }
+                subscription.end = Some(End::Finishing);
+                Ok(Some(
+                    self.ask_about(id, Pending::Unsubscribe(id, unsent, to)),
+                ))
+            }
             Ask::Publish(publication, acknowledgement) => {
-                Ok(self.on_publish(&publication, acknowledgement))
+                self.on_publish(&publication, acknowledgement)
             }
-            Ask::Ping => Ok(Some(self.request(Pending::Ping, &Command::Ping))),
+            Ask::Call(call, until) => self.on_call(call, until).map(Some),
+            Ask::Ping => {
+                let id = self.number();
+                self.pending.insert(id, Pending::Ping);
+                self.transmit(Some(id), &Command::Ping);
+                Ok(Some(id))
+            }
         }
     }
 
     /// Nobody reads this subscription any more.
     pub(crate) fn handle_release(&mut self, id: SubscriptionId) {
-        let Ok(text) = self.text(id) else { return };
-        let Some(subscription) = self.subscriptions.get_mut(&text) else {
+        let Ok(subscription) = self.subscription(id) else {
             return;
         };
-        let before = std::mem::replace(&mut subscription.phase, Phase::Released);
-        if before != Phase::Ending {
-            self.unsubscribe(text, Unsent::Discard, AnswerTo::Stream);
+        let before = subscription.end.replace(End::Released);
+        match subscription.place {
+            Place::There if before != Some(End::Finishing) => self.leave(id),
+            // Its answer decides.
+            Place::There | Place::Asked => {}
+            Place::Away => self.end_away(id),
         }
-    }
-
-    /// Takes one text frame of the server.
-    pub(crate) fn handle_text(&mut self, text: &str) -> Result<(), Violation> {
-        let message = parse_server(text).map_err(|error| Violation(error.to_string()))?;
-        match message {
-            ServerMessage::Welcome(welcome) if !self.welcomed => {
-                self.welcomed = true;
-                self.outputs.push_back(Output::Welcome(welcome));
-                Ok(())
-            }
-            ServerMessage::Welcome(_) => Err(Violation("it welcomed twice".into())),
-            _ if !self.welcomed => Err(Violation("its first message was no welcome".into())),
-            message => self.on_message(message),
-        }
-    }
-
-    /// The next frame to send.
-    pub(crate) fn poll_transmit(&mut self) -> Option<String> {
-        self.transmits.pop_front()
     }
 
     /// The next thing to hand on.
@@ -222,19 +198,23 @@ impl Session {
         self.outputs.pop_front()
     }
 
-    /// Whether there is nothing to send.
-    pub(crate) fn is_transmitted(&self) -> bool {
-        self.transmits.is_empty()
+    /// Whether questions may come: there is a connection, and all before is sent.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.frame_bytes.is_some() && self.transmits.is_empty()
     }
 
-    fn on_subscribe(&mut self, subscribe: Subscribe) -> Result<RequestId, Refusal> {
-        let text: Arc<str> = subscribe.topic.as_str().into();
+    fn on_subscribe(&mut self, wanted: Wanted) -> Result<RequestId, Refusal> {
+        let text: Arc<str> = wanted.subscribe.topic.as_str().into();
         match self.subscriptions.get_mut(&text) {
-            None => Ok(self.subscribe(text, subscribe)),
-            Some(old) if old.phase == Phase::Released && old.next.is_none() => {
-                let id = RequestId(next(&mut self.numbers));
-                old.next = Some((id, subscribe));
-                Ok(id)
+            None => {
+                let request = self.number();
+                self.begin(request, text, wanted);
+                Ok(request)
+            }
+            Some(old) if old.end == Some(End::Released) && old.next.is_none() => {
+                let request = RequestId(next(&mut self.numbers));
+                old.next = Some((request, wanted));
+                Ok(request)
             }
             Some(_) => {
                 let message = "this client has a subscription of that topic or pattern";
@@ -243,92 +223,108 @@ impl Session {
         }
     }
 
-    fn subscribe(&mut self, text: Arc<str>, subscribe: Subscribe) -> RequestId {
-        let request = RequestId(next(&mut self.numbers));
-        self.subscribe_as(request, text, subscribe);
-        request
-    }
-
-    fn subscribe_as(&mut self, request: RequestId, text: Arc<str>, subscribe: Subscribe) {
+    fn begin(&mut self, request: RequestId, text: Arc<str>, wanted: Wanted) {
         let id = SubscriptionId(next(&mut self.numbers));
         let subscription = Subscription {
             id,
-            phase: Phase::Starting,
+            wanted,
+            place: Place::Away,
+            end: None,
+            position: None,
+            credit: None,
+            granted: 0,
+            refusals: 0,
             next: None,
         };
         self.subscriptions.insert(text.clone(), subscription);
-        self.texts.insert(id, text.clone());
-        self.pending.insert(request, Pending::Subscribe(text));
-        self.transmit(Some(request), &Command::Subscribe(subscribe));
-    }
-
-    fn on_unsubscribe(
-        &mut self,
-        id: SubscriptionId,
-        unsent: Unsent,
-        to: AnswerTo,
-    ) -> Result<RequestId, Refusal> {
-        let text = self.text(id)?;
-        match self.subscriptions.get_mut(&text) {
-            Some(subscription) if subscription.phase == Phase::Active => {
-                subscription.phase = Phase::Ending;
-            }
-            _ => {
-                return Err(Refusal::local(
-                    ErrorCode::NotSubscribed,
-                    "this subscription is ending",
-                ));
-            }
-        }
-        Ok(self.unsubscribe(text, unsent, to))
-    }
-
-    fn unsubscribe(&mut self, text: Arc<str>, unsent: Unsent, to: AnswerTo) -> RequestId {
-        let topic = text.to_string();
-        let drain = unsent == Unsent::Deliver;
-        self.request(
-            Pending::Unsubscribe(text, to),
-            &Command::Unsubscribe { topic, drain },
-        )
-    }
-
-    fn on_publish(
-        &mut self,
-        publication: &Publication,
-        acknowledgement: Acknowledgement,
-    ) -> Option<RequestId> {
-        let command = Command::Publish(Publish {
-            topic: publication.topic.as_str().into(),
-            key: publication.key.as_deref().map(Into::into),
-            data: &publication.data,
-        });
-        match acknowledgement {
-            Acknowledgement::Wanted => Some(self.request(Pending::Publish, &command)),
-            Acknowledgement::Unwanted => {
-                self.transmit(None, &command);
-                None
-            }
+        self.texts.insert(id, text);
+        self.pending.insert(request, Pending::Subscribe(id));
+        if self.frame_bytes.is_some() {
+            self.ask_for(id, request);
         }
     }
 
-    fn request(&mut self, pending: Pending, command: &Command<'_>) -> RequestId {
-        let id = RequestId(next(&mut self.numbers));
-        self.pending.insert(id, pending);
-        self.transmit(Some(id), command);
-        id
+    /// While the server doesn't have it, credit is kept until it does.
+    fn on_credit(&mut self, id: SubscriptionId, n: u64) -> Result<(), Refusal> {
+        let subscription = self.subscription(id)?;
+        subscription.granted = subscription.granted.saturating_add(n);
+        if let Some(credit) = &mut subscription.credit {
+            *credit = credit.saturating_add(n);
+        }
+        if subscription.place == Place::There {
+            let topic = subscription.wanted.subscribe.topic.clone();
+            self.transmit(None, &Command::Credit { topic, n });
+        }
+        Ok(())
+    }
+
+    /// Asks now if the server has the subscription, and otherwise when it has.
+    fn ask_about(&mut self, id: SubscriptionId, pending: Pending) -> RequestId {
+        let request = self.number();
+        self.pending.insert(request, pending);
+        if self
+            .subscription(id)
+            .is_ok_and(|own| own.place == Place::There)
+        {
+            self.transmit_pending(request);
+        }
+        request
+    }
+
+    /// Sends a question about a subscription that the server has.
+    fn transmit_pending(&mut self, request: RequestId) {
+        let Some(pending) = self.pending.get_mut(&request) else {
+            return;
+        };
+        let text = pending.about().and_then(|id| self.texts.get(&id));
+        let Some(subscription) = text.and_then(|text| self.subscriptions.get(text)) else {
+            return;
+        };
+        let topic = subscription.wanted.subscribe.topic.clone();
+        let text = match pending {
+            Pending::Reconfigure(_, change, granted) => {
+                *granted = subscription.granted;
+                encoded(Some(request), &Command::Reconfigure((**change).clone()))
+            }
+            Pending::Ledger(..) => encoded(Some(request), &Command::Ledger { topic }),
+            Pending::Unsubscribe(_, unsent, _) => {
+                let drain = *unsent == Unsent::Deliver;
+                encoded(Some(request), &Command::Unsubscribe { topic, drain })
+            }
+            _ => return,
+        };
+        self.transmits.push_back(Outgoing::Text(text));
+    }
+
+    /// Unsubscribes from what nobody reads.
+    fn leave(&mut self, id: SubscriptionId) {
+        self.ask_about(
+            id,
+            Pending::Unsubscribe(id, Unsent::Discard, AnswerTo::Stream),
+        );
     }
 
     fn transmit(&mut self, id: Option<RequestId>, command: &Command<'_>) {
-        let mut text = Vec::new();
-        encode::command(&mut text, id.map(|id| Id::number(id.0)).as_ref(), command);
-        self.transmits
-            .push_back(String::from_utf8_lossy(&text).into_owned());
+        let text = encoded(id, command);
+        self.transmits.push_back(Outgoing::Text(text));
     }
 
-    fn text(&self, id: SubscriptionId) -> Result<Arc<str>, Refusal> {
-        let text = self.texts.get(&id).cloned();
-        text.ok_or_else(|| Refusal::local(ErrorCode::NotSubscribed, "this subscription has ended"))
+    fn subscription(&mut self, id: SubscriptionId) -> Result<&mut Subscription, Refusal> {
+        let text = self.texts.get(&id);
+        let subscription = text.and_then(|text| self.subscriptions.get_mut(text));
+        subscription
+            .ok_or_else(|| Refusal::local(ErrorCode::NotSubscribed, "this subscription has ended"))
     }
+
+    fn number(&mut self) -> RequestId {
+        RequestId(next(&mut self.numbers))
+    }
+}
+
+fn encoded(id: Option<RequestId>, command: &Command<'_>) -> String {
+    let mut text = Vec::new();
+    encode::command(&mut text, id.map(|id| Id::number(id.0)).as_ref(), command);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Requests and subscriptions are numbered from one counter; what is named differs by type.

@@ -2,6 +2,7 @@
 use crate::error::RequestError;
 use crate::event::Position;
 use crate::link::Link;
+use crate::session::Wanted;
 use crate::subscription::Subscription;
 use pubsub_wire::command::Subscribe;
 use pubsub_wire::value::{Batch, Else, From, Overflow, Rate, RateMode, When};
@@ -16,11 +17,16 @@ use std::time::Duration;
 pub struct SubscribeRequest {
     link: Link,
     subscribe: Subscribe,
+    otherwise: Option<Else>,
 }
 
 impl SubscribeRequest {
     pub(crate) fn new(link: Link, subscribe: Subscribe) -> Self {
-        Self { link, subscribe }
+        Self {
+            link,
+            subscribe,
+            otherwise: None,
+        }
     }
 
     /// Where to begin; live unless told.
@@ -43,6 +49,13 @@ impl SubscribeRequest {
                 otherwise,
             },
         })
+    }
+
+    /// Where it goes on after a lost connection when its position is gone, which a [`Event::Gap`](crate::Event::Gap) says then. Unless told:
+    /// as [`after`](Self::after) says, with the newest of every key if it began [so](From::Last), else at the earliest held.
+    pub fn resume_otherwise(mut self, otherwise: Else) -> Self {
+        self.otherwise = Some(otherwise);
+        self
     }
 
     /// At most this many messages pending.
@@ -133,6 +146,15 @@ impl IntoFuture for SubscribeRequest {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.link.subscribe(self.subscribe).await })
+        let otherwise = self.otherwise.unwrap_or(match &self.subscribe.from {
+            Some(From::After { otherwise, .. } | From::Positions { otherwise, .. }) => *otherwise,
+            Some(From::Last) => Else::Last,
+            _ => Else::Earliest,
+        });
+        let wanted = Wanted {
+            subscribe: self.subscribe,
+            otherwise,
+        };
+        Box::pin(async move { self.link.subscribe(wanted).await })
     }
 }

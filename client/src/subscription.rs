@@ -64,8 +64,8 @@ impl Subscription {
         &self.start
     }
 
-    /// The position after all that this stream has yielded: where to begin [`after`](crate::SubscribeRequest::after) on another
-    /// connection when this one is lost. With a rate newest values may then come again, and nothing is missed.
+    /// The position after all that this stream has yielded: where to begin [`after`](crate::SubscribeRequest::after) in another
+    /// process. After a lost connection the client itself goes on there. With a rate newest values may then come again, and nothing is missed.
     pub fn position(&self) -> &Position {
         &self.position
     }
@@ -154,7 +154,10 @@ impl Stream for Subscription {
             return Poll::Ready(None);
         }
         let event = ready!(self.events.poll_next_unpin(cx));
-        self.ended = matches!(event, None | Some(Event::Unsubscribed(_)));
+        self.ended = matches!(
+            event,
+            None | Some(Event::Unsubscribed(_) | Event::Closed(_) | Event::NotResumed(_))
+        );
         if let Some(event) = &event {
             position::advance(&mut self.position, event);
         }

@@ -1,11 +1,15 @@
-//! The session's laws under any order of questions, answers, refusals and endings, against a server that obeys the
-//! protocol: commands take effect in order, and a text is taken from its `subscribed` to its `unsubscribed`.
+//! The session's laws under any order of questions, answers, refusals, endings and cuts, against a server that obeys the
+//! protocol: it keeps a log from which old entries may leave, takes commands in order, and forgets a connection that is cut.
 use super::*;
+use crate::error::RequestError;
+use crate::event::{Closed, Event};
 use proptest::prelude::*;
 use pubsub_wire::Limits;
+use pubsub_wire::command::Subscribe;
 use pubsub_wire::encode::{self, ErrorFrame, MsgView};
-use pubsub_wire::value::{Bound, From, Overflow};
+use pubsub_wire::value::{Bound, Else, From, Gap, GapReason, Ledger, Overflow, Settings, Welcome};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const TEXTS: [&str; 3] = ["a", "b.*", ">"];
 
@@ -16,12 +20,19 @@ enum Step {
     Release(usize),
     Unsubscribe(usize),
     Finish(usize),
+    Drain(usize),
+    Publish,
+    Call(Repeat),
     /// The server takes a command; it may refuse one that can be refused.
     Take(Verdict),
     /// The session gets a frame.
     Deliver,
-    /// The server sends a message to every subscription.
-    Publish,
+    /// Something happens at the server: an entry in the log.
+    Append,
+    /// The log forgets all but its newest two entries.
+    Forget,
+    /// The connection is gone, with all that was under way; another comes.
+    Cut,
     /// The time has come for what was to be tried later.
     Retry,
 }
@@ -35,52 +46,86 @@ enum Verdict {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..TEXTS.len()).prop_map(Step::Subscribe),
-        2 => (0..4_usize).prop_map(Step::Release),
+        1 => (0..4_usize).prop_map(Step::Release),
         1 => (0..4_usize).prop_map(Step::Unsubscribe),
         1 => (0..4_usize).prop_map(Step::Finish),
-        5 => Just(Step::Take(Verdict::Fulfil)),
+        1 => (0..4_usize).prop_map(Step::Drain),
+        2 => Just(Step::Publish),
+        2 => prop_oneof![Just(Repeat::Never), Just(Repeat::Allowed)].prop_map(Step::Call),
+        6 => Just(Step::Take(Verdict::Fulfil)),
         1 => Just(Step::Take(Verdict::Refuse)),
-        6 => Just(Step::Deliver),
-        3 => Just(Step::Publish),
+        8 => Just(Step::Deliver),
+        4 => Just(Step::Append),
+        1 => Just(Step::Forget),
+        2 => Just(Step::Cut),
         1 => Just(Step::Retry),
     ]
 }
 
+/// A subscription as a reader has it.
+#[derive(Debug, Default)]
+struct Got {
+    /// After it everything must come.
+    start: i64,
+    offsets: Vec<i64>,
+    /// Ranges that were said to be lost.
+    gaps: Vec<(i64, i64)>,
+    /// No event of it came any more.
+    ended: bool,
+}
+
 /// Session and server with the wire between them, and what each has seen.
-#[derive(Default)]
 struct World {
     session: Session,
+    now: Instant,
     to_server: VecDeque<String>,
     to_client: VecDeque<String>,
-    /// Texts that are taken, each with the offsets sent to this subscription.
-    active: BTreeMap<String, Vec<i64>>,
-    /// What was sent to each subscription of a text, in the order they were.
-    sent: BTreeMap<String, Vec<Vec<i64>>>,
-    offset: i64,
+    /// Texts that are taken on this connection.
+    active: BTreeSet<String>,
+    /// The newest offset of the log, and the oldest it holds.
+    head: i64,
+    oldest: i64,
     asked: BTreeSet<u64>,
     answered: BTreeSet<u64>,
-    /// Every subscription that was answered: its text, how many of the text came before, what it got.
-    got: BTreeMap<u64, (String, usize, Vec<i64>)>,
-    begun: BTreeMap<String, usize>,
+    calls: BTreeMap<u64, Repeat>,
+    /// How often the server has carried out each call or publication.
+    done: BTreeMap<u64, u32>,
+    got: BTreeMap<u64, Got>,
     /// Subscriptions the program still holds.
     held: Vec<SubscriptionId>,
     released: BTreeSet<u64>,
-    later: Vec<SubscriptionId>,
 }
 
 impl World {
     fn new() -> Self {
-        let mut world = Self::default();
-        let welcome = Welcome {
+        let mut world = Self {
+            session: Session::new(NonZeroU32::new(1000).unwrap()),
+            now: Instant::now(),
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            active: BTreeSet::new(),
+            head: 0,
+            oldest: 1,
+            asked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            done: BTreeMap::new(),
+            got: BTreeMap::new(),
+            held: Vec::new(),
+            released: BTreeSet::new(),
+        };
+        world.connect();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.session.handle_connected(&Welcome {
             session: String::new(),
             node: String::new(),
             worker: 0,
             heartbeat_ms: 1,
             limits: Limits::default(),
-        };
-        world.send(|out| encode::welcome(out, &welcome));
-        world.deliver();
-        world
+        });
     }
 
     fn send(&mut self, build: impl FnOnce(&mut Vec<u8>)) {
@@ -97,7 +142,11 @@ impl World {
                     topic,
                     ..Subscribe::default()
                 };
-                self.ask(Ask::Subscribe(Box::new(subscribe)));
+                let otherwise = Else::Earliest;
+                self.ask(Ask::Subscribe(Box::new(Wanted {
+                    subscribe,
+                    otherwise,
+                })));
             }
             Step::Release(at) if at < self.held.len() => {
                 let id = self.held.remove(at);
@@ -109,25 +158,63 @@ impl World {
                 self.release(id);
             }
             Step::Finish(at) if at < self.held.len() => {
-                self.ask(Ask::Unsubscribe(
-                    self.held[at],
-                    Unsent::Deliver,
-                    AnswerTo::Stream,
-                ));
+                let id = self.held[at];
+                self.ask(Ask::Unsubscribe(id, Unsent::Discard, AnswerTo::Stream));
             }
-            Step::Release(_) | Step::Unsubscribe(_) | Step::Finish(_) => {}
+            Step::Drain(at) if at < self.held.len() => {
+                let id = self.held[at];
+                self.ask(Ask::Unsubscribe(id, Unsent::Deliver, AnswerTo::Stream));
+            }
+            Step::Release(_) | Step::Unsubscribe(_) | Step::Finish(_) | Step::Drain(_) => {}
+            Step::Publish => self.publish(),
+            Step::Call(repeat) => self.call(repeat),
             Step::Take(verdict) => self.take(verdict),
             Step::Deliver => self.deliver(),
-            Step::Publish => self.publish(),
-            Step::Retry => self.retry(),
+            Step::Append => self.append(),
+            Step::Forget => self.oldest = self.oldest.max(self.head - 1),
+            Step::Cut => self.cut(),
+            Step::Retry => {
+                self.now += Duration::from_secs(1);
+                self.session.handle_timeout(self.now);
+            }
         }
-        self.to_server
-            .extend(std::iter::from_fn(|| self.session.poll_transmit()));
+        // What is not taken from the session yet has not reached the socket; one step may leave it there.
+        if !matches!(step, Step::Publish | Step::Call(_)) {
+            self.transmit();
+        }
+        self.hand_on();
     }
 
-    fn ask(&mut self, ask: Ask) {
-        if let Ok(Some(request)) = self.session.handle_ask(ask) {
-            assert!(self.asked.insert(request.0));
+    fn transmit(&mut self) {
+        let (now, session) = (self.now, &mut self.session);
+        self.to_server
+            .extend(std::iter::from_fn(|| session.poll_transmit(now)));
+    }
+
+    fn ask(&mut self, ask: Ask) -> Option<u64> {
+        let request = self.session.handle_ask(ask).ok()??;
+        assert!(self.asked.insert(request.0));
+        Some(request.0)
+    }
+
+    fn publish(&mut self) {
+        let publication = Publication {
+            topic: "x".into(),
+            key: None,
+            data: "0".into(),
+        };
+        self.ask(Ask::Publish(publication, Acknowledgement::Wanted));
+    }
+
+    fn call(&mut self, repeat: Repeat) {
+        let call = Call {
+            method: "m".into(),
+            params: "0".into(),
+            repeat,
+        };
+        let until = self.now + Duration::from_secs(1_000_000);
+        if let Some(request) = self.ask(Ask::Call(Box::new(call), until)) {
+            self.calls.insert(request, repeat);
         }
     }
 
@@ -136,29 +223,32 @@ impl World {
         self.session.handle_release(id);
     }
 
-    fn retry(&mut self) {
-        for id in std::mem::take(&mut self.later) {
-            self.session.handle_release(id);
+    fn cut(&mut self) {
+        self.to_server.clear();
+        self.to_client.clear();
+        self.active.clear();
+        self.session.handle_lost(&Closed::lost("cut"));
+        self.hand_on();
+        self.connect();
+    }
+
+    fn append(&mut self) {
+        self.head += 1;
+        for text in self.active.clone() {
+            self.msg(&text, self.head);
         }
     }
 
-    fn publish(&mut self) {
-        self.offset += 1;
-        let offset = self.offset;
-        let texts: Vec<_> = self.active.keys().cloned().collect();
-        for text in texts {
-            self.active.get_mut(&text).unwrap().push(offset);
-            let sub = (text != "a").then_some(text.as_str());
-            let view = MsgView {
-                sub,
-                topic: "a",
-                offset,
-                ts: 0,
-                key: None,
-                data: b"0",
-            };
-            self.send(|out| encode::msg(out, &view));
-        }
+    fn msg(&mut self, text: &str, offset: i64) {
+        let view = MsgView {
+            sub: (text != "a").then_some(text),
+            topic: "a",
+            offset,
+            ts: 0,
+            key: None,
+            data: b"0",
+        };
+        self.send(|out| encode::msg(out, &view));
     }
 
     fn take(&mut self, verdict: Verdict) {
@@ -166,11 +256,11 @@ impl World {
             return;
         };
         let request = pubsub_wire::command::parse(&text, &Limits::default()).unwrap();
+        let id = request.id.as_ref();
         if verdict == Verdict::Refuse {
-            let code = ErrorCode::RateLimited;
             let frame = ErrorFrame {
-                id: request.id.as_ref(),
-                code,
+                id,
+                code: ErrorCode::RateLimited,
                 message: "",
                 field: None,
                 retry_after_ms: None,
@@ -178,39 +268,61 @@ impl World {
             return self.send(|out| encode::error(out, &frame));
         }
         match request.command {
-            Command::Subscribe(subscribe) => {
-                let taken = self.active.insert(subscribe.topic.clone(), Vec::new());
-                assert!(taken.is_none(), "asked for a text that is taken");
-                self.send(|out| {
-                    encode::subscribed(
-                        out,
-                        request.id.as_ref(),
-                        &subscribe.topic,
-                        "e",
-                        0,
-                        &settings(),
-                    );
-                });
-            }
+            Command::Subscribe(subscribe) => self.take_subscribe(id, &subscribe),
             Command::Unsubscribe { topic, .. } => {
-                let offsets = self
-                    .active
-                    .remove(&topic)
-                    .expect("unsubscribed from what is not subscribed to");
-                self.sent.entry(topic.clone()).or_default().push(offsets);
-                self.send(|out| {
-                    encode::unsubscribed(out, request.id.as_ref(), &topic, &Ledger::default());
-                });
+                let was = self.active.remove(&topic);
+                assert!(was, "unsubscribed from what is not subscribed to");
+                let ledger = Ledger::default();
+                self.send(|out| encode::unsubscribed(out, id, &topic, &ledger));
+            }
+            Command::Publish(_) => {
+                let number = id.and_then(Id::as_number).unwrap();
+                *self.done.entry(number).or_default() += 1;
+                self.send(|out| encode::published(out, id, "x", "e", 1));
+            }
+            Command::Call(_) => {
+                let number = id.and_then(Id::as_number).unwrap();
+                *self.done.entry(number).or_default() += 1;
+                self.send(|out| encode::reply(out, id, "0"));
             }
             other => panic!("{other:?}"),
         }
     }
 
-    fn deliver(&mut self) {
-        let Some(text) = self.to_client.pop_front() else {
-            return;
+    /// After a position that is held: exactly there. After one that isn't: a gap up to what is.
+    fn take_subscribe(&mut self, id: Option<&Id>, subscribe: &Subscribe) {
+        let text = &subscribe.topic;
+        let taken = !self.active.insert(text.clone());
+        assert!(!taken, "asked for a text that is taken");
+        let asked = match &subscribe.from {
+            Some(From::After { offset, .. }) => *offset,
+            _ => self.head,
         };
-        self.session.handle_text(&text).unwrap();
+        let at = asked.max(self.oldest - 1);
+        self.send(|out| encode::subscribed(out, id, text, "e", at, &settings()));
+        if at > asked {
+            let lost = Gap {
+                from: Some(asked + 1),
+                to: Some(at),
+                count: Some((at - asked) as u64),
+                reason: GapReason::Retention,
+                epoch: "e",
+                offset: at,
+            };
+            self.send(|out| encode::gap(out, text, &lost));
+        }
+        for offset in at + 1..=self.head {
+            self.msg(text, offset);
+        }
+    }
+
+    fn deliver(&mut self) {
+        if let Some(text) = self.to_client.pop_front() {
+            self.session.handle_text(self.now, &text).unwrap();
+        }
+    }
+
+    fn hand_on(&mut self) {
         while let Some(output) = self.session.poll_output() {
             self.on_output(output);
         }
@@ -218,45 +330,78 @@ impl World {
 
     fn on_output(&mut self, output: Output) {
         match output {
-            Output::Answer(request, answer) => {
-                assert!(self.answered.insert(request.0), "answered twice");
-                if let Ok(Answer::Subscribed(id, subscribed)) = answer {
-                    let number = self.begun.entry(subscribed.topic.clone()).or_default();
-                    self.got
-                        .insert(id.0, (subscribed.topic, *number, Vec::new()));
-                    *number += 1;
-                    self.held.push(id);
-                }
-            }
+            Output::Answer(request, answer) => self.on_answer(request, answer),
             Output::Event(id, event) => {
                 assert!(!self.released.contains(&id.0), "an event nobody reads");
-                if let Event::Message(msg) = event {
-                    self.got
-                        .get_mut(&id.0)
-                        .expect("not before it is subscribed")
-                        .2
-                        .push(msg.offset);
+                let got = self
+                    .got
+                    .get_mut(&id.0)
+                    .expect("not before it is subscribed");
+                assert!(!got.ended, "an event after its end");
+                match event {
+                    Event::Message(msg) => got.offsets.push(msg.offset),
+                    Event::Gap(gap) => got.gaps.push((gap.from.unwrap(), gap.to.unwrap())),
+                    _ => {}
                 }
             }
-            Output::ReleaseLater(id, _) => self.later.push(id),
-            Output::Ended(_) | Output::Welcome(_) => {}
+            Output::Ended(id) => {
+                if let Some(got) = self.got.get_mut(&id.0) {
+                    got.ended = true;
+                }
+            }
             Output::Goaway(_) | Output::Stray(_) => panic!("{output:?}"),
         }
     }
 
-    /// Lets everything that is under way arrive, lets go of all, and again.
-    fn settle(&mut self) {
-        while !self.held.is_empty()
-            || !self.to_server.is_empty()
-            || !self.to_client.is_empty()
-            || !self.later.is_empty()
-        {
-            self.act(&Step::Take(Verdict::Fulfil));
-            self.act(&Step::Deliver);
-            self.act(&Step::Retry);
-            if self.to_server.is_empty() && self.to_client.is_empty() {
-                self.act(&Step::Release(0));
+    fn on_answer(&mut self, request: RequestId, answer: Result<Answer, RequestError>) {
+        assert!(self.answered.insert(request.0), "answered twice");
+        match answer {
+            Ok(Answer::Subscribed(id, subscribed)) => {
+                let Position::One { offset, .. } = subscribed.at else {
+                    panic!("one partition")
+                };
+                let start = offset;
+                self.got.insert(
+                    id.0,
+                    Got {
+                        start,
+                        ..Got::default()
+                    },
+                );
+                self.held.push(id);
             }
+            Err(RequestError::UnknownOutcome(_)) => {
+                let repeat = self.calls.get(&request.0);
+                assert_ne!(
+                    repeat,
+                    Some(&Repeat::Allowed),
+                    "it could have been repeated"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets everything that is under way arrive; without cuts, refusals or further questions.
+    fn settle(&mut self) {
+        for _ in 0..3 {
+            while !self.to_server.is_empty() || !self.to_client.is_empty() || {
+                self.transmit();
+                !self.to_server.is_empty()
+            } {
+                self.act(&Step::Take(Verdict::Fulfil));
+                self.act(&Step::Deliver);
+            }
+            self.act(&Step::Retry);
+        }
+    }
+
+    /// Settles, lets go of all, and again.
+    fn end(&mut self) {
+        self.settle();
+        while !self.held.is_empty() {
+            self.act(&Step::Release(0));
+            self.settle();
         }
     }
 }
@@ -272,38 +417,46 @@ fn settings() -> Settings {
     }
 }
 
+/// Everything after the start up to `head`, once and in order, as a message or within a gap.
+fn is_whole(got: &Got, head: Option<i64>) -> Result<(), TestCaseError> {
+    let mut all: Vec<i64> = got.offsets.clone();
+    prop_assert!(
+        all.is_sorted_by(|a, b| a < b),
+        "twice or out of order: {:?}",
+        got
+    );
+    for (from, to) in &got.gaps {
+        all.extend(*from..=*to);
+    }
+    all.sort_unstable();
+    let end = head.unwrap_or_else(|| all.last().copied().unwrap_or(got.start));
+    let expected: Vec<i64> = (got.start + 1..=end).collect();
+    prop_assert_eq!(all, expected, "{:?}", got);
+    Ok(())
+}
+
 proptest! {
     #[test]
-    fn every_question_is_answered_once_and_every_message_comes_to_its_own(steps in prop::collection::vec(step(), 0..80)) {
+    fn over_any_cuts_all_comes_once_and_every_question_is_answered_once(steps in prop::collection::vec(step(), 0..120)) {
         let mut world = World::new();
         for step in &steps {
             world.act(step);
         }
         world.settle();
-        prop_assert_eq!(&world.asked.difference(&world.answered).count(), &0, "a question without an answer");
+        for (id, got) in &world.got {
+            let reads_on = !got.ended && !world.released.contains(id);
+            is_whole(got, reads_on.then_some(world.head))?;
+        }
+        world.end();
+        let unanswered: Vec<_> = world.asked.difference(&world.answered).collect();
+        prop_assert!(unanswered.is_empty(), "questions without an answer: {:?}", unanswered);
         prop_assert!(world.active.is_empty(), "the server still sends");
         let session = &world.session;
         prop_assert!(session.subscriptions.is_empty() && session.texts.is_empty() && session.pending.is_empty());
-        for (text, number, got) in world.got.values() {
-            let sent = &world.sent[text][*number];
-            prop_assert!(sent.starts_with(got), "{}: got {:?} of {:?}", text, got, sent);
-        }
-    }
-
-    #[test]
-    fn what_is_read_to_its_end_is_whole(steps in prop::collection::vec(step(), 0..80)) {
-        let mut world = World::new();
-        for step in steps.iter().filter(|step| !matches!(step, Step::Release(_) | Step::Unsubscribe(_))) {
-            world.act(step);
-        }
-        while !world.to_server.is_empty() || !world.to_client.is_empty() {
-            world.act(&Step::Take(Verdict::Fulfil));
-            world.act(&Step::Deliver);
-        }
-        for (text, number, got) in world.got.values() {
-            let open = || &world.active[text];
-            let sent = world.sent.get(text).and_then(|ended| ended.get(*number)).unwrap_or_else(open);
-            prop_assert_eq!(got, sent);
+        prop_assert!(session.retries.is_empty() && session.transmits.is_empty());
+        for (request, times) in &world.done {
+            let once = world.calls.get(request) != Some(&Repeat::Allowed);
+            prop_assert!(!once || *times == 1, "request {} was carried out {} times", request, times);
         }
     }
 }

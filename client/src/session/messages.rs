@@ -1,16 +1,22 @@
 //! What the server's messages do to the session.
-use super::{Answer, AnswerTo, Output, Pending, Phase, RequestId, Session, Violation};
-use crate::error::Refusal;
+use super::resume::{holds, wanted_position};
+use super::{
+    Answer, AnswerTo, End, Output, Pending, Place, RequestId, Session, SubscriptionId, Violation,
+    wish,
+};
+use crate::error::{Refusal, RequestError};
 use crate::event::Event;
-use pubsub_wire::server::{self, ServerMessage};
+use crate::position;
+use pubsub_wire::command::Reconfigure;
+use pubsub_wire::server::{self, ServerMessage, parse_server};
+use pubsub_wire::value::Settings;
 use pubsub_wire::{ErrorCode, Id};
-use std::time::Duration;
-
-/// How long to wait before a refused unsubscribe is tried again, when the server names no time.
-const RETRY: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 impl Session {
-    pub(super) fn on_message(&mut self, message: ServerMessage) -> Result<(), Violation> {
+    /// Takes one text frame of the server, behind its welcome.
+    pub(crate) fn handle_text(&mut self, now: Instant, text: &str) -> Result<(), Violation> {
+        let message = parse_server(text).map_err(|error| Violation(error.to_string()))?;
         match message {
             ServerMessage::Msg(msg) => {
                 let text = msg.sub.clone().unwrap_or_else(|| msg.topic.clone());
@@ -26,8 +32,9 @@ impl Session {
                 self.on_event(&position.topic, Event::Position(position.at));
             }
             ServerMessage::Goaway(goaway) => self.outputs.push_back(Output::Goaway(goaway)),
-            ServerMessage::Error(error) => self.on_error(error),
-            ServerMessage::Unknown | ServerMessage::Welcome(_) => {}
+            ServerMessage::Error(error) => self.on_error(now, error),
+            ServerMessage::Unknown => {}
+            ServerMessage::Welcome(_) => return Err(Violation("it welcomed twice".into())),
             answer => return self.on_answer(answer),
         }
         Ok(())
@@ -45,13 +52,20 @@ impl Session {
     }
 
     fn on_event(&mut self, text: &str, event: Event) {
-        let Some(subscription) = self.subscriptions.get(text) else {
+        let Some(subscription) = self.subscriptions.get_mut(text) else {
             return;
         };
-        if matches!(subscription.phase, Phase::Active | Phase::Ending) {
-            self.outputs
-                .push_back(Output::Event(subscription.id, event));
+        if subscription.place != Place::There || subscription.end == Some(End::Released) {
+            return;
         }
+        if let Some(position) = &mut subscription.position {
+            position::advance(position, &event);
+        }
+        if let (Event::Message(_), Some(credit)) = (&event, &mut subscription.credit) {
+            *credit = credit.saturating_sub(1);
+        }
+        let output = Output::Event(subscription.id, event);
+        self.outputs.push_back(output);
     }
 
     fn on_answer(&mut self, answer: ServerMessage) -> Result<(), Violation> {
@@ -61,6 +75,7 @@ impl Session {
             ServerMessage::Unsubscribed(answer) => answer.id.as_ref(),
             ServerMessage::Ledger(answer) => answer.id.as_ref(),
             ServerMessage::Published(answer) => answer.id.as_ref(),
+            ServerMessage::Reply(answer) => answer.id.as_ref(),
             ServerMessage::Pong(answer) => answer.id.as_ref(),
             _ => None,
         };
@@ -79,34 +94,37 @@ impl Session {
         answer: ServerMessage,
     ) -> Result<(), Violation> {
         let answer = match (pending, answer) {
-            (Pending::Subscribe(text), ServerMessage::Subscribed(subscribed)) => {
-                let Some(subscription) = self.subscriptions.get_mut(&text) else {
-                    return Ok(());
-                };
-                subscription.phase = Phase::Active;
-                Answer::Subscribed(subscription.id, subscribed)
+            (Pending::Subscribe(id), ServerMessage::Subscribed(subscribed)) => {
+                self.on_subscribed(id, &subscribed);
+                Answer::Subscribed(id, subscribed)
             }
-            (Pending::Unsubscribe(text, to), ServerMessage::Unsubscribed(unsubscribed)) => {
+            (Pending::Resume(id, asked), ServerMessage::Subscribed(subscribed)) => {
+                self.on_resumed(id, asked, subscribed);
+                return Ok(());
+            }
+            (Pending::Unsubscribe(id, _, to), ServerMessage::Unsubscribed(unsubscribed)) => {
                 let ledger = unsubscribed.ledger;
                 let answer = match to {
                     AnswerTo::Caller => Answer::Unsubscribed(ledger),
-                    AnswerTo::Stream => self.in_stream(&text, Event::Unsubscribed(ledger)),
+                    AnswerTo::Stream => self.in_stream(id, Event::Unsubscribed(ledger)),
                 };
                 self.answer(request, Ok(answer));
-                self.end(&text);
+                self.end(id);
                 return Ok(());
             }
-            (Pending::Ledger(text, to), ServerMessage::Ledger(counts)) => {
+            (Pending::Ledger(id, to), ServerMessage::Ledger(counts)) => {
                 let server::Ledger { epoch, ledger, .. } = counts;
                 match to {
                     AnswerTo::Caller => Answer::Ledger(ledger),
-                    AnswerTo::Stream => self.in_stream(&text, Event::Ledger { epoch, ledger }),
+                    AnswerTo::Stream => self.in_stream(id, Event::Ledger { epoch, ledger }),
                 }
             }
-            (Pending::Reconfigure, ServerMessage::Reconfigured(changed)) => {
+            (Pending::Reconfigure(id, change, granted), ServerMessage::Reconfigured(changed)) => {
+                self.on_reconfigured(id, &change, granted, &changed.settings);
                 Answer::Reconfigured(changed.settings)
             }
             (Pending::Publish, ServerMessage::Published(published)) => Answer::Published(published),
+            (Pending::Call(..), ServerMessage::Reply(reply)) => Answer::Reply(reply.result),
             (Pending::Ping, ServerMessage::Pong(_)) => Answer::Pong,
             _ => return Err(Violation("its answer does not fit the question".into())),
         };
@@ -114,64 +132,96 @@ impl Session {
         Ok(())
     }
 
-    fn answer(&mut self, request: RequestId, answer: Result<Answer, Refusal>) {
+    fn on_subscribed(&mut self, id: SubscriptionId, subscribed: &server::Subscribed) {
+        if let Ok(subscription) = self.subscription(id) {
+            subscription.place = Place::There;
+            let wanted = wanted_position(subscription.wanted.subscribe.from.as_ref());
+            // Until the gap is here which says that the wanted one is gone, that is where it stands.
+            let gone = wanted.filter(|wanted| !holds(&subscribed.at, wanted));
+            subscription.position = gone.or_else(|| Some(subscribed.at.clone()));
+            subscription.credit = subscribed.settings.credit;
+        }
+    }
+
+    /// The server says what credit is left; what was granted behind the question isn't in it.
+    fn on_reconfigured(
+        &mut self,
+        id: SubscriptionId,
+        change: &Reconfigure,
+        granted: u64,
+        settings: &Settings,
+    ) {
+        if let Ok(subscription) = self.subscription(id) {
+            wish::change(&mut subscription.wanted.subscribe, change, settings);
+            let since = subscription.granted - granted;
+            subscription.credit = settings.credit.map(|left| left.saturating_add(since));
+        }
+    }
+
+    pub(super) fn answer(&mut self, request: RequestId, answer: Result<Answer, RequestError>) {
         self.outputs.push_back(Output::Answer(request, answer));
     }
 
     /// Puts an answer into its stream, and leaves only that for whoever asked.
-    fn in_stream(&mut self, text: &str, event: Event) -> Answer {
-        self.on_event(text, event);
+    fn in_stream(&mut self, id: SubscriptionId, event: Event) -> Answer {
+        if let Some(text) = self.texts.get(&id).cloned() {
+            self.on_event(&text, event);
+        }
         Answer::InStream
     }
 
-    /// Nothing of it is left at the server; what waited for that goes ahead.
-    fn end(&mut self, text: &str) {
-        let Some((text, ended)) = self.subscriptions.remove_entry(text) else {
-            return;
-        };
-        self.texts.remove(&ended.id);
-        self.outputs.push_back(Output::Ended(ended.id));
-        if let Some((request, subscribe)) = ended.next {
-            self.subscribe_as(request, text, subscribe);
-        }
-    }
-
-    fn on_error(&mut self, error: server::ErrorMessage) {
+    fn on_error(&mut self, now: Instant, error: server::ErrorMessage) {
         let request = error.id.as_ref().and_then(Id::as_number).map(RequestId);
         let refusal = Refusal::from(error);
         let pending = request.and_then(|request| Some((request, self.pending.remove(&request)?)));
-        let Some((request, pending)) = pending else {
-            return self.outputs.push_back(Output::Stray(refusal));
-        };
-        let retry_after = refusal.retry_after.unwrap_or(RETRY);
-        let gone = refusal.code == ErrorCode::NotSubscribed;
-        let answer = match &pending {
-            Pending::Ledger(text, AnswerTo::Stream)
-            | Pending::Unsubscribe(text, AnswerTo::Stream) => {
-                Ok(self.in_stream(text, Event::Refused(refusal)))
-            }
-            _ => Err(refusal),
-        };
-        self.answer(request, answer);
         match pending {
-            Pending::Subscribe(text) => self.end(&text),
-            Pending::Unsubscribe(text, _) if gone => self.end(&text),
-            Pending::Unsubscribe(text, _) => self.on_unsubscribe_refused(&text, retry_after),
-            _ => {}
+            Some((request, pending)) => self.on_refusal(now, request, &pending, refusal),
+            None => self.outputs.push_back(Output::Stray(refusal)),
+        }
+    }
+
+    fn on_refusal(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        pending: &Pending,
+        refusal: Refusal,
+    ) {
+        match *pending {
+            Pending::Resume(id, _) => self.on_resume_refused(now, id, refusal),
+            Pending::Subscribe(id) => {
+                self.answer(request, Err(refusal.into()));
+                self.end(id);
+            }
+            Pending::Ledger(id, AnswerTo::Stream) => {
+                let answer = self.in_stream(id, Event::Refused(refusal));
+                self.answer(request, Ok(answer));
+            }
+            Pending::Unsubscribe(id, _, to) => {
+                self.on_unsubscribe_refused(now, id, &refusal);
+                let gone = refusal.code == ErrorCode::NotSubscribed;
+                let answer = match to {
+                    AnswerTo::Stream => Ok(self.in_stream(id, Event::Refused(refusal))),
+                    AnswerTo::Caller => Err(refusal.into()),
+                };
+                self.answer(request, answer);
+                if gone {
+                    self.end(id);
+                }
+            }
+            _ => self.answer(request, Err(refusal.into())),
         }
     }
 
     /// It goes on; but where nobody reads it, it must go later.
-    fn on_unsubscribe_refused(&mut self, text: &str, retry_after: Duration) {
-        let Some(subscription) = self.subscriptions.get_mut(text) else {
+    fn on_unsubscribe_refused(&mut self, now: Instant, id: SubscriptionId, refusal: &Refusal) {
+        let Ok(subscription) = self.subscription(id) else {
             return;
         };
-        match subscription.phase {
-            Phase::Released => {
-                let later = Output::ReleaseLater(subscription.id, retry_after);
-                self.outputs.push_back(later);
-            }
-            _ => subscription.phase = Phase::Active,
+        if subscription.end == Some(End::Released) {
+            self.retry(now, id, refusal.retry_after);
+        } else {
+            subscription.end = None;
         }
     }
 }

@@ -1,4 +1,6 @@
 //! The client against a server that is played by hand.
+mod calls;
 mod connection;
+mod reconnect;
 mod streams;
 mod support;

@@ -10,7 +10,8 @@ use pubsub_wire::encode::{self, ErrorFrame, MsgView};
 use pubsub_wire::{Id, command};
 use serde_json::Value;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -33,9 +34,52 @@ pub(crate) async fn pair_with(builder: Builder) -> (Client, Server) {
     (client.unwrap(), server)
 }
 
+/// Servers that can be dialed any number of times, each time over a new pipe.
+pub(crate) struct Net {
+    dialed: mpsc::UnboundedReceiver<(String, DuplexStream)>,
+}
+
+impl Net {
+    pub(crate) fn new() -> (Builder, Self) {
+        let (sender, dialed) = mpsc::unbounded_channel();
+        let builder = builder().connect_through(move |url| {
+            let (near, far) = duplex(PIPE);
+            let sent = sender.send((url, far));
+            async move { sent.map(|()| near).map_err(std::io::Error::other) }
+        });
+        (builder, Self { dialed })
+    }
+
+    /// The next attempt: which URL, and the far end. `None` once no further one can come.
+    pub(crate) async fn dialed(&mut self) -> Option<(String, DuplexStream)> {
+        soon(self.dialed.recv()).await
+    }
+
+    /// The next attempt succeeds.
+    pub(crate) async fn accept(&mut self) -> Server {
+        let (_, far) = self.dialed().await.expect("it dials");
+        Server::accept(far).await
+    }
+
+    /// The next attempt is answered with this status.
+    pub(crate) async fn refuse(&mut self, status: &str) -> String {
+        let (url, mut far) = self.dialed().await.expect("it dials");
+        let mut head = [0; 1024];
+        assert!(far.read(&mut head).await.unwrap() > 0);
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+        far.write_all(answer.as_bytes()).await.unwrap();
+        url
+    }
+
+    pub(crate) async fn pair(builder: Builder, net: &mut Self) -> (Client, Server) {
+        let (client, server) = tokio::join!(builder.connect(), net.accept());
+        (client.unwrap(), server)
+    }
+}
+
 /// What is awaited comes, or the test has failed; time stands still until then.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_secs(3600);
     let came = tokio::time::timeout(limit, future).await;
     came.expect("nothing more can happen")
 }
