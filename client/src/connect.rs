@@ -4,8 +4,6 @@ use crate::client::Client;
 use crate::connection::{Channels, Connection, Settings};
 use crate::dial::{Dialer, Opener, Welcomed};
 use crate::endpoint::Endpoint;
-#[cfg(feature = "tls")]
-use crate::endpoint::Scheme;
 use crate::endpoints::Endpoints;
 use crate::error::ConnectError;
 use crate::link::{Link, Shared, Times};
@@ -193,7 +191,7 @@ impl Builder {
     /// To be called inside a tokio runtime, on which the client lives until the last handle of it is dropped.
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let endpoints = self.endpoints()?;
-        let dialer = self.dialer(&endpoints)?;
+        let dialer = self.dialer()?;
         let mut last = None;
         for endpoint in &endpoints {
             match dialer.dial(endpoint).await {
@@ -230,18 +228,18 @@ impl Builder {
         self.urls.iter().map(|url| Endpoint::parse(url)).collect()
     }
 
+    /// A server may name a `wss://` endpoint when none was given, so TLS is set up in any case.
     #[cfg(feature = "tls")]
-    fn dialer(&self, endpoints: &[Endpoint]) -> Result<Dialer, ConnectError> {
-        let mut dialer = self.dialer.clone();
-        if endpoints.iter().any(|one| one.scheme() == Scheme::Tls) || self.roots.is_some() {
-            dialer.tls = Some(Tls::new(self.roots.as_deref())?);
-        }
-        Ok(dialer)
+    fn dialer(&self) -> Result<Dialer, ConnectError> {
+        Ok(Dialer {
+            tls: Some(Tls::new(self.roots.as_deref())?),
+            ..self.dialer.clone()
+        })
     }
 
     #[cfg(not(feature = "tls"))]
     #[allow(clippy::unnecessary_wraps)] // with TLS it may fail
-    fn dialer(&self, _: &[Endpoint]) -> Result<Dialer, ConnectError> {
+    fn dialer(&self) -> Result<Dialer, ConnectError> {
         Ok(self.dialer.clone())
     }
 

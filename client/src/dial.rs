@@ -61,6 +61,7 @@ pub(crate) struct Dialer {
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_bytes: usize,
+    /// Set by whoever dials with it.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
 }
@@ -106,7 +107,9 @@ impl Dialer {
         // Commands are small and answers are waited for.
         stream.set_nodelay(true).map_err(failed)?;
         #[cfg(feature = "tls")]
-        if let (Scheme::Tls, Some(tls)) = (endpoint.scheme(), &self.tls) {
+        if endpoint.scheme() == Scheme::Tls {
+            let missing = || ConnectError::Tls("not set up".into());
+            let tls = self.tls.as_ref().ok_or_else(missing)?;
             let stream = tls.connect(endpoint, stream).await.map_err(failed)?;
             return Ok(Box::new(stream));
         }

@@ -4,3 +4,5 @@ mod connection;
 mod reconnect;
 mod streams;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
