@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 /// Commands that wait for the connection's task; enough that a burst of publishers need not switch tasks at each one.
 const COMMANDS: usize = 64;
@@ -192,15 +193,18 @@ impl Builder {
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let endpoints = self.endpoints()?;
         let dialer = self.dialer()?;
+        let mut known = Endpoints::new(endpoints.clone(), self.endpoints_max);
         let mut last = None;
-        for endpoint in &endpoints {
-            match dialer.dial(endpoint).await {
+        for endpoint in endpoints {
+            match dialer.dial(&endpoint).await {
                 Ok(welcomed) => {
-                    let first = endpoint.clone();
-                    let policy = self.policy(endpoints, first);
+                    let policy = self.policy(known, endpoint);
                     return Ok(self.begin(welcomed, dialer, policy));
                 }
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    known.handle_failure(Instant::now().into_std(), &endpoint);
+                    last = Some(error);
+                }
             }
         }
         Err(last.unwrap_or_else(|| ConnectError::Url {
@@ -216,11 +220,10 @@ impl Builder {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.reconnect = Reconnect::never();
-        let endpoints = self.endpoints()?;
         let dialer = self.dialer.clone();
-        let first = endpoints[0].clone();
-        let welcomed = dialer.shake(&first, Box::new(stream)).await?;
-        let policy = self.policy(endpoints, first);
+        let only = Endpoint::parse(&self.urls[0])?;
+        let welcomed = dialer.shake(&only, Box::new(stream)).await?;
+        let policy = self.policy(Endpoints::new(vec![only.clone()], 1), only);
         Ok(self.begin(welcomed, dialer, policy))
     }
 
@@ -243,8 +246,7 @@ impl Builder {
         Ok(self.dialer.clone())
     }
 
-    fn policy(&self, endpoints: Vec<Endpoint>, first: Endpoint) -> Policy {
-        let endpoints = Endpoints::new(endpoints, self.endpoints_max);
+    fn policy(&self, endpoints: Endpoints, first: Endpoint) -> Policy {
         Policy::new(self.reconnect, endpoints, first, fastrand::u64(..))
     }
 

@@ -113,7 +113,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// To be told at once of the first connection.
+    /// To be told of the first connection, to `endpoint`.
     pub(crate) fn new(
         settings: Reconnect,
         endpoints: Endpoints,

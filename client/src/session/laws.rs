@@ -15,7 +15,10 @@ const TEXTS: [&str; 3] = ["a", "b.*", ">"];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Subscribe(usize),
+    /// With so much credit, or without the setting.
+    Subscribe(usize, Option<u64>),
+    /// So much more for the subscription of that number.
+    Credit(usize, u64),
     /// Of the subscriptions held, the one of that number.
     Release(usize),
     Unsubscribe(usize),
@@ -45,7 +48,9 @@ enum Verdict {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => (0..TEXTS.len()).prop_map(Step::Subscribe),
+        3 => (0..TEXTS.len(), prop_oneof![Just(None), (0..4_u64).prop_map(Some)])
+            .prop_map(|(text, credit)| Step::Subscribe(text, credit)),
+        2 => (0..4_usize, 1..4_u64).prop_map(|(at, n)| Step::Credit(at, n)),
         1 => (0..4_usize).prop_map(Step::Release),
         1 => (0..4_usize).prop_map(Step::Unsubscribe),
         1 => (0..4_usize).prop_map(Step::Finish),
@@ -70,8 +75,18 @@ struct Got {
     offsets: Vec<i64>,
     /// Ranges that were said to be lost.
     gaps: Vec<(i64, i64)>,
+    /// How many messages were asked for; without the setting all are.
+    granted: Option<u64>,
     /// No event of it came any more.
     ended: bool,
+}
+
+/// A subscription as the server has it.
+#[derive(Debug)]
+struct Feed {
+    /// All up to here is sent, or said to be lost.
+    at: i64,
+    credit: Option<u64>,
 }
 
 /// Session and server with the wire between them, and what each has seen.
@@ -81,7 +96,7 @@ struct World {
     to_server: VecDeque<String>,
     to_client: VecDeque<String>,
     /// Texts that are taken on this connection.
-    active: BTreeSet<String>,
+    active: BTreeMap<String, Feed>,
     /// The newest offset of the log, and the oldest it holds.
     head: i64,
     oldest: i64,
@@ -103,7 +118,7 @@ impl World {
             now: Instant::now(),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
-            active: BTreeSet::new(),
+            active: BTreeMap::new(),
             head: 0,
             oldest: 1,
             asked: BTreeSet::new(),
@@ -136,10 +151,11 @@ impl World {
 
     fn act(&mut self, step: &Step) {
         match *step {
-            Step::Subscribe(text) => {
+            Step::Subscribe(text, credit) => {
                 let topic = TEXTS[text].to_owned();
                 let subscribe = Subscribe {
                     topic,
+                    credit,
                     ..Subscribe::default()
                 };
                 let otherwise = Else::Earliest;
@@ -165,13 +181,21 @@ impl World {
                 let id = self.held[at];
                 self.ask(Ask::Unsubscribe(id, Unsent::Deliver, AnswerTo::Stream));
             }
-            Step::Release(_) | Step::Unsubscribe(_) | Step::Finish(_) | Step::Drain(_) => {}
+            Step::Credit(at, n) if at < self.held.len() => self.credit(self.held[at], n),
+            Step::Release(_)
+            | Step::Unsubscribe(_)
+            | Step::Finish(_)
+            | Step::Drain(_)
+            | Step::Credit(..) => {}
             Step::Publish => self.publish(),
             Step::Call(repeat) => self.call(repeat),
             Step::Take(verdict) => self.take(verdict),
             Step::Deliver => self.deliver(),
             Step::Append => self.append(),
-            Step::Forget => self.oldest = self.oldest.max(self.head - 1),
+            Step::Forget => {
+                self.oldest = self.oldest.max(self.head - 1);
+                self.pump();
+            }
             Step::Cut => self.cut(),
             Step::Retry => {
                 self.now += Duration::from_secs(1);
@@ -218,6 +242,15 @@ impl World {
         }
     }
 
+    fn credit(&mut self, id: SubscriptionId, n: u64) {
+        let got = self.got.get_mut(&id.0).expect("it is held");
+        if let Some(granted) = &mut got.granted
+            && self.session.handle_ask(Ask::Credit(id, n)).is_ok()
+        {
+            *granted += n;
+        }
+    }
+
     fn release(&mut self, id: SubscriptionId) {
         self.released.insert(id.0);
         self.session.handle_release(id);
@@ -234,9 +267,35 @@ impl World {
 
     fn append(&mut self) {
         self.head += 1;
-        for text in self.active.clone() {
-            self.msg(&text, self.head);
+        self.pump();
+    }
+
+    /// Sends what each subscription may have; what has left the log before it was sent is a gap.
+    fn pump(&mut self) {
+        for (text, mut feed) in std::mem::take(&mut self.active) {
+            if feed.at < self.oldest - 1 {
+                self.gap(&text, feed.at + 1, self.oldest - 1);
+                feed.at = self.oldest - 1;
+            }
+            while feed.at < self.head && feed.credit != Some(0) {
+                feed.at += 1;
+                feed.credit = feed.credit.map(|credit| credit - 1);
+                self.msg(&text, feed.at);
+            }
+            self.active.insert(text, feed);
         }
+    }
+
+    fn gap(&mut self, text: &str, from: i64, to: i64) {
+        let lost = Gap {
+            from: Some(from),
+            to: Some(to),
+            count: Some((to + 1 - from) as u64),
+            reason: GapReason::Retention,
+            epoch: "e",
+            offset: to,
+        };
+        self.send(|out| encode::gap(out, text, &lost));
     }
 
     fn msg(&mut self, text: &str, offset: i64) {
@@ -257,7 +316,7 @@ impl World {
         };
         let request = pubsub_wire::command::parse(&text, &Limits::default()).unwrap();
         let id = request.id.as_ref();
-        if verdict == Verdict::Refuse {
+        if verdict == Verdict::Refuse && request.id.is_some() {
             let frame = ErrorFrame {
                 id,
                 code: ErrorCode::RateLimited,
@@ -271,9 +330,16 @@ impl World {
             Command::Subscribe(subscribe) => self.take_subscribe(id, &subscribe),
             Command::Unsubscribe { topic, .. } => {
                 let was = self.active.remove(&topic);
-                assert!(was, "unsubscribed from what is not subscribed to");
+                assert!(was.is_some(), "unsubscribed from what is not subscribed to");
                 let ledger = Ledger::default();
                 self.send(|out| encode::unsubscribed(out, id, &topic, &ledger));
+            }
+            Command::Credit { topic, n } => {
+                // It may have been unsubscribed from before.
+                if let Some(feed) = self.active.get_mut(&topic) {
+                    *feed.credit.as_mut().expect("only with the setting") += n;
+                }
+                self.pump();
             }
             Command::Publish(_) => {
                 let number = id.and_then(Id::as_number).unwrap();
@@ -292,28 +358,23 @@ impl World {
     /// After a position that is held: exactly there. After one that isn't: a gap up to what is.
     fn take_subscribe(&mut self, id: Option<&Id>, subscribe: &Subscribe) {
         let text = &subscribe.topic;
-        let taken = !self.active.insert(text.clone());
-        assert!(!taken, "asked for a text that is taken");
         let asked = match &subscribe.from {
             Some(From::After { offset, .. }) => *offset,
             _ => self.head,
         };
         let at = asked.max(self.oldest - 1);
-        self.send(|out| encode::subscribed(out, id, text, "e", at, &settings()));
+        let settings = Settings {
+            credit: subscribe.credit,
+            ..settings()
+        };
+        self.send(|out| encode::subscribed(out, id, text, "e", at, &settings));
         if at > asked {
-            let lost = Gap {
-                from: Some(asked + 1),
-                to: Some(at),
-                count: Some((at - asked) as u64),
-                reason: GapReason::Retention,
-                epoch: "e",
-                offset: at,
-            };
-            self.send(|out| encode::gap(out, text, &lost));
+            self.gap(text, asked + 1, at);
         }
-        for offset in at + 1..=self.head {
-            self.msg(text, offset);
-        }
+        let credit = subscribe.credit;
+        let taken = self.active.insert(text.clone(), Feed { at, credit });
+        assert!(taken.is_none(), "asked for a text that is taken");
+        self.pump();
     }
 
     fn deliver(&mut self) {
@@ -360,14 +421,12 @@ impl World {
                 let Position::One { offset, .. } = subscribed.at else {
                     panic!("one partition")
                 };
-                let start = offset;
-                self.got.insert(
-                    id.0,
-                    Got {
-                        start,
-                        ..Got::default()
-                    },
-                );
+                let got = Got {
+                    start: offset,
+                    granted: subscribed.settings.credit,
+                    ..Got::default()
+                };
+                self.got.insert(id.0, got);
                 self.held.push(id);
             }
             Err(RequestError::UnknownOutcome(_)) => {
@@ -417,7 +476,8 @@ fn settings() -> Settings {
     }
 }
 
-/// Everything after the start up to `head`, once and in order, as a message or within a gap.
+/// Everything after the start up to `head`, once and in order, as a message or within a gap; no more than was asked for,
+/// and no less.
 fn is_whole(got: &Got, head: Option<i64>) -> Result<(), TestCaseError> {
     let mut all: Vec<i64> = got.offsets.clone();
     prop_assert!(
@@ -429,7 +489,15 @@ fn is_whole(got: &Got, head: Option<i64>) -> Result<(), TestCaseError> {
         all.extend(*from..=*to);
     }
     all.sort_unstable();
-    let end = head.unwrap_or_else(|| all.last().copied().unwrap_or(got.start));
+    let last = all.last().copied().unwrap_or(got.start);
+    let spent = got.granted == Some(got.offsets.len() as u64);
+    prop_assert!(
+        got.granted
+            .is_none_or(|granted| got.offsets.len() as u64 <= granted),
+        "{:?}",
+        got
+    );
+    let end = if spent { last } else { head.unwrap_or(last) };
     let expected: Vec<i64> = (got.start + 1..=end).collect();
     prop_assert_eq!(all, expected, "{:?}", got);
     Ok(())

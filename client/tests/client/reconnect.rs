@@ -292,7 +292,9 @@ async fn a_full_server_names_its_time_too() {
 #[tokio::test(start_paused = true)]
 async fn endpoints_take_turns_and_the_first_connect_tries_each_once() {
     let (builder, mut net) = Net::new();
-    let builder = builder.endpoint("ws://other.invalid");
+    let builder = builder
+        .endpoint("ws://other.invalid")
+        .endpoint("ws://third.invalid");
     let serve = async {
         let refused = net.refuse("500 Oops").await;
         let server = net.accept().await;
@@ -306,12 +308,13 @@ async fn endpoints_take_turns_and_the_first_connect_tries_each_once() {
     assert!(at("ws://other.invalid/ws"));
     drop(server);
     let (url, far) = net.dialed().await.unwrap();
-    assert_eq!(url, "ws://test.invalid/ws", "the other has failed later");
+    assert_eq!(url, "ws://third.invalid/ws", "it has never failed");
     let _server = Server::accept(far).await;
     drop(client);
 
     let refuse = async {
         net.refuse("500 Oops").await;
+        net.refuse("502 Oops").await;
         net.refuse("501 Oops").await;
     };
     let (client, ()) = tokio::join!(builder.connect(), refuse);

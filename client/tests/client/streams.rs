@@ -359,6 +359,9 @@ fn handles_can_go_to_any_thread() {
         send(&client.ping());
         send(&client.publish("t", &1).into_future());
         send(&client.subscribe("t").into_future());
+        send(&client.call("m", &1).fallback(&2).into_future());
+        send(&Client::builder("ws://a").connect());
+        send(&client.states().next());
         send(&stream.next());
         send(&stream.unsubscribe());
     };
