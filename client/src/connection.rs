@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     channels: Channels,
     /// No more commands come.
     drained: bool,
+    /// This side wants no other connection.
+    leaving: bool,
     waiters: HashMap<RequestId, Waiter>,
     streams: HashMap<SubscriptionId, stream::Sender<Event>>,
     /// An event whose stream is full.
@@ -101,6 +103,7 @@ impl Connection {
             settings,
             channels,
             drained: false,
+            leaving: false,
             waiters: HashMap::new(),
             streams: HashMap::new(),
             held: None,
@@ -156,16 +159,24 @@ impl Connection {
                 Ok(true)
             }
             // No handle is left, or one asked for it.
-            Poll::Ready(None | Some(Signal::Close)) => match &mut self.way {
-                Way::Open(line) if line.is_open() => {
+            Poll::Ready(None | Some(Signal::Close)) if !self.leaving => self.leave(),
+            Poll::Ready(Some(Signal::Close)) => Ok(true),
+            Poll::Ready(None) | Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Where the server has said goodbye already, its end is awaited and nothing more.
+    fn leave(&mut self) -> Progress {
+        self.leaving = true;
+        self.channels.commands.close();
+        match &mut self.way {
+            Way::Open(line) => {
+                if line.is_open() {
                     line.begin_close(Closed::Local);
-                    self.channels.commands.close();
-                    Ok(true)
                 }
-                Way::Open(_) => Ok(false),
-                Way::Waiting(_) | Way::Dialing(_) => Err(Closed::Local),
-            },
-            Poll::Pending => Ok(false),
+                Ok(true)
+            }
+            Way::Waiting(_) | Way::Dialing(_) => Err(Closed::Local),
         }
     }
 
@@ -267,6 +278,9 @@ impl Connection {
             _ => noticed,
         };
         self.session.handle_lost(&closed);
+        if self.leaving {
+            return Err(closed);
+        }
         match self.policy.handle_closed(now(), &closed) {
             Decision::GiveUp => Err(closed),
             Decision::Retry { attempt, wait, .. } => {

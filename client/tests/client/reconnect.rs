@@ -423,6 +423,19 @@ async fn saying_goodbye_during_an_outage_ends_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn saying_goodbye_while_the_server_does_is_the_end_too() {
+    let (builder, mut net) = Net::new();
+    let (client, mut server) = Net::pair(builder, &mut net).await;
+    server.close(1012, "restart").await;
+    quiet().await;
+    let closing = tokio::spawn(async move { client.close().await });
+    quiet().await;
+    drop(server);
+    assert_eq!(closing.await.unwrap().code(), 1012);
+    assert!(net.dialed().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resubscribe_that_is_refused_for_now_is_made_later() {
     let (builder, mut net) = Net::new();
     let (client, mut server) = Net::pair(builder, &mut net).await;
