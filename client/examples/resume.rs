@@ -53,8 +53,12 @@ async fn read(stream: &mut Subscription, seen: &mut Vec<i64>) -> Result<Position
                 println!("{} at {}", message.topic, message.offset);
                 seen.push(message.offset);
             }
-            Event::Resumed { from, lost: false } => println!("-- on after {from:?}"),
-            Event::Resumed { from, lost: true } => println!("-- not all after {from:?} is there"),
+            Event::Resumed {
+                from, lost: false, ..
+            } => println!("-- on after {from:?}"),
+            Event::Resumed {
+                from, lost: true, ..
+            } => println!("-- not all after {from:?} is there"),
             Event::Gap(gap) => println!("-- {:?} lost: {:?}", gap.count, gap.reason),
             Event::Closed(how) => return Err(how.to_string().into()),
             _ => {}

@@ -33,6 +33,7 @@ pub enum Event {
         ledger: Ledger,
     },
     /// The connection was lost, and this subscription goes on over another. With a rate, newest values may come again.
+    #[non_exhaustive]
     Resumed {
         /// The position after all that came before.
         from: Position,

@@ -1,6 +1,9 @@
 //! From one connection to the next: what goes on, what is asked again, and what ends because nobody knows.
 use super::outgoing::Outgoing;
-use super::{AnswerTo, End, Output, Pending, Place, RequestId, Session, SubscriptionId, Unsent};
+use super::{
+    Answer, AnswerTo, End, Output, Pending, Place, Repeat, RequestId, Session, SubscriptionId,
+    Unsent,
+};
 use crate::error::{Refusal, RequestError};
 use crate::event::{Closed, Event, Position};
 use hashbrown::HashSet;
@@ -73,9 +76,8 @@ impl Session {
     /// Tries again what is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let retries = std::mem::take(&mut self.retries);
-        let (due, later) = retries.into_iter().partition(|(at, _)| *at <= now);
+        let (due, later): (Vec<_>, Vec<_>) = retries.into_iter().partition(|(at, _)| *at <= now);
         self.retries = later;
-        let due: Vec<(Instant, SubscriptionId)> = due;
         for (_, id) in due {
             let Ok(subscription) = self.subscription(id) else {
                 continue;
@@ -101,24 +103,22 @@ impl Session {
         unsent: &HashSet<RequestId>,
         why: &Closed,
     ) -> Option<Pending> {
-        match pending {
-            Pending::Resume(..) => None,
-            Pending::Publish if !unsent.contains(&request) => {
-                self.answer(request, Err(RequestError::UnknownOutcome(why.clone())));
-                None
-            }
-            Pending::Call(call, _)
-                if call.repeat == super::Repeat::Never && !unsent.contains(&request) =>
-            {
-                self.answer(request, Err(RequestError::UnknownOutcome(why.clone())));
-                None
-            }
+        let unsent = unsent.contains(&request);
+        match &pending {
+            Pending::Resume(..) => return None,
             Pending::Unsubscribe(id, Unsent::Discard, to) => {
-                self.end_discarded(request, id, to, why);
-                None
+                self.end_discarded(request, *id, *to, why);
+                return None;
             }
-            pending => Some(pending),
+            Pending::Call(call, _) if unsent || call.repeat == Repeat::Allowed => {}
+            Pending::Publish if unsent => {}
+            Pending::Call(..) | Pending::Publish => {
+                self.answer(request, Err(RequestError::UnknownOutcome(why.clone())));
+                return None;
+            }
+            _ => {}
         }
+        Some(pending)
     }
 
     /// The connection that goes takes it along; only the counts are lost.
@@ -131,7 +131,7 @@ impl Session {
     ) {
         let answer = match to {
             AnswerTo::Caller => Err(RequestError::Closed(why.clone())),
-            AnswerTo::Stream => Ok(super::Answer::InStream),
+            AnswerTo::Stream => Ok(Answer::InStream),
         };
         let read = self
             .subscription(id)
