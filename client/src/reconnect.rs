@@ -14,6 +14,9 @@ use crate::event::{Closed, Goaway};
 use advice::Advice;
 use std::time::{Duration, Instant};
 
+/// A longer wait is for ever, and can't be told by a clock.
+const FOREVER: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// What to do when the connection is lost. By default it is tried again for ever, after waits that double from 250 ms up
 /// to 30 s and are drawn evenly from nothing to that.
 ///
@@ -62,13 +65,13 @@ impl Reconnect {
 
     /// The longest wait before the first attempt, which doubles with each that fails; 250 ms unless told.
     pub fn min_wait(mut self, wait: Duration) -> Self {
-        self.min_wait = wait;
+        self.min_wait = wait.min(FOREVER);
         self
     }
 
     /// The longest wait before any attempt; 30 s unless told.
     pub fn max_wait(mut self, wait: Duration) -> Self {
-        self.max_wait = wait;
+        self.max_wait = wait.min(FOREVER);
         self
     }
 
@@ -80,7 +83,7 @@ impl Reconnect {
 
     /// The longest wait that a server can impose (`goaway`, `Retry-After`); 10 min unless told.
     pub fn obeyed(mut self, time: Duration) -> Self {
-        self.obeyed = time;
+        self.obeyed = time.min(FOREVER);
         self
     }
 }

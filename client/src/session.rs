@@ -38,6 +38,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// The most that can be asked for in one command; more messages than a server will ever send.
+const CREDIT_MAX: u64 = 1 << 53;
+
 /// What an answer is awaited for, with what it takes to ask again on another connection.
 #[derive(Debug)]
 enum Pending {
@@ -246,10 +249,11 @@ impl Session {
 
     /// While the server doesn't have it, credit is kept until it does.
     fn on_credit(&mut self, id: SubscriptionId, n: u64) -> Result<(), Refusal> {
+        let n = n.min(CREDIT_MAX);
         let subscription = self.subscription(id)?;
         subscription.granted = subscription.granted.saturating_add(n);
         if let Some(credit) = &mut subscription.credit {
-            *credit = credit.saturating_add(n);
+            *credit = credit.saturating_add(n).min(CREDIT_MAX);
         }
         if subscription.place == Place::There {
             let topic = subscription.wanted.subscribe.topic.clone();

@@ -1,8 +1,8 @@
 //! What the server's messages do to the session.
 use super::resume::{holds, wanted_position};
 use super::{
-    Answer, AnswerTo, End, Output, Pending, Place, RequestId, Session, SubscriptionId, Violation,
-    wish,
+    Answer, AnswerTo, CREDIT_MAX, End, Output, Pending, Place, RequestId, Session, SubscriptionId,
+    Violation, wish,
 };
 use crate::error::{Refusal, RequestError};
 use crate::event::Event;
@@ -154,7 +154,8 @@ impl Session {
         if let Ok(subscription) = self.subscription(id) {
             wish::change(&mut subscription.wanted.subscribe, change, settings);
             let since = subscription.granted - granted;
-            subscription.credit = settings.credit.map(|left| left.saturating_add(since));
+            let left = |left: u64| left.saturating_add(since).min(CREDIT_MAX);
+            subscription.credit = settings.credit.map(left);
         }
     }
 

@@ -260,6 +260,7 @@ impl Session {
         let Some(ended) = self.subscriptions.remove(&text) else {
             return;
         };
+        self.retries.retain(|(_, own)| *own != id);
         self.outputs.push_back(Output::Ended(id));
         if let Some((request, wanted)) = ended.next {
             self.begin(request, text, wanted);

@@ -1,5 +1,6 @@
 //! The session against a server that is played by hand: what it sends, what it hands on.
 mod resume;
+mod strange;
 
 use super::*;
 use crate::error::RequestError;

@@ -278,6 +278,20 @@ async fn the_time_that_goaway_names_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_can_name_another_to_go_to() {
+    let (builder, mut net) = Net::new();
+    let (client, mut server) = Net::pair(builder, &mut net).await;
+    let goaway = r#"{"op":"goaway","reason":"rebalance","retry_after_ms":5,"endpoints":["ws://other.invalid/ws"]}"#;
+    server.send(Message::text(goaway)).await;
+    server.close(1012, "rebalance").await;
+    drop(server);
+    let (url, far) = net.dialed().await.unwrap();
+    assert_eq!(url, "ws://other.invalid/ws");
+    let _server = Server::accept(far).await;
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_server_names_its_time_too() {
     let (builder, mut net) = Net::new();
     let (_client, server) = Net::pair(builder, &mut net).await;

@@ -209,6 +209,12 @@ fn credit_is_what_was_granted_and_not_yet_used() {
     played.lose();
     played.connect();
     assert_eq!(played.sent_one("subscribe")["credit"], 15);
+    let all = Ask::Credit(subscription, u64::MAX);
+    played.session.handle_ask(all).unwrap();
+    played.lose();
+    played.connect();
+    let most = &played.sent_one("subscribe")["credit"];
+    assert_eq!(*most, 1_u64 << 53, "the most a command can say");
 }
 
 #[test]
