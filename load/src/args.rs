@@ -14,6 +14,7 @@ use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
 use crate::scenario;
 use crate::swarm::Subscription;
 use crate::target::Target;
+use crate::threshold::Threshold;
 use crate::units::{Rate, Span};
 use clap::{Args, Parser, Subcommand};
 use pubsub_sysctl::Asked;
@@ -48,7 +49,7 @@ of the newest value a connection holds at the moment when the next one comes, we
 the policy 'disconnect' closes is counted with its close code: 4001, or 1006 where it was closed hard since it took nothing.
 
 Exit codes: 0 done; 1 books that do not close, messages out of order, or a process of the swarm that was lost; 64 arguments;
-69 no server there, or a limit of this machine; 70 a fault of this program.
+69 no server there, or a limit of this machine; 70 a fault of this program; 99 a threshold missed, where the run itself is in order.
 Environment of the 2012 prototype: OUTLIER_SIZE (10), INTERVAL_BETWEEN_NEW_CLIENTS_SECS (15).";
 
 const SOAK: &str = "\
@@ -198,6 +199,10 @@ pub struct Ramp {
     pub processes: Processes,
     /// Where the report goes; `None`: standard output.
     pub csv: Option<PathBuf>,
+    /// Where the log of histograms goes.
+    pub hdr: Option<PathBuf>,
+    /// What it must hold.
+    pub thresholds: Vec<Threshold>,
     /// The server's process.
     pub server: ServerPid,
     /// Outliers remembered per line.
@@ -481,6 +486,8 @@ mod tests {
             ("--processes none", "--processes"),
             ("--source-addresses 70000", "--source-addresses"),
             ("--url ws://127.0.0.1:1/ --url wss://127.0.0.1:1/", "TLS"),
+            ("--threshold p98<1s", "expected one of p50"),
+            ("--threshold p99<100", "expected a time"),
             ("soak", "--connections"),
             ("soak --connections 0", "--connections"),
             ("--nonsense", "--nonsense"),

@@ -5,6 +5,8 @@ use std::fmt;
 pub mod exit {
     /// Books that do not close, or messages out of order: the run itself went wrong.
     pub const WRONG: u8 = 1;
+    /// The run holds not all thresholds.
+    pub const MISSED: u8 = 99;
     /// Arguments.
     pub const USAGE: u8 = 64;
     /// A server that is not there, or a limit of this machine.

@@ -8,6 +8,7 @@
 //! - [`publisher`]: publications at a fixed rate
 //! - [`ramp`], [`publish`]: the commands
 //! - [`doctor`]: whether the machine has what so many connections need
+//! - [`threshold`]: what a run must hold; pure. [`hdr`]: its latencies for other tools
 //! - [`record`]: a whole run as data; pure. [`output`], [`aside`]: the files it is left in
 //! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
@@ -22,6 +23,7 @@ pub mod doctor;
 pub mod failure;
 pub mod fleet;
 pub mod floor;
+pub mod hdr;
 pub mod http;
 pub mod interrupt;
 pub mod machine;
@@ -36,4 +38,5 @@ pub mod scenario;
 pub mod schedule;
 pub mod swarm;
 pub mod target;
+pub mod threshold;
 pub mod units;

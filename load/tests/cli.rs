@@ -452,6 +452,97 @@ fn a_soak_has_a_line_for_each_interval_and_closes_its_books() {
 }
 
 #[test]
+fn a_threshold_that_is_missed_is_a_line_and_ninety_nine() {
+    let addr = serve(Script::honest(4));
+    let held = ["--threshold", "received==12,residual==0,p99<1h"];
+    let output = quick_ramp_with(addr, &held);
+    assert_eq!(output.status.code(), Some(0));
+    let missed = [
+        "--threshold",
+        "residual==0,received>12",
+        "--threshold",
+        "failed!=0",
+    ];
+    let output = quick_ramp_with(addr, &missed);
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(99), "{summary}");
+    let lines: Vec<&str> = summary
+        .lines()
+        .filter(|line| line.starts_with("MISSED"))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "MISSED: received>12: it was 12",
+            "MISSED: failed!=0: it was 0"
+        ]
+    );
+}
+
+#[test]
+fn latencies_are_left_for_other_tools_with_a_line_for_each_line_and_group() {
+    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("latency.hdr");
+    let hdr = ["--slow", "50%:pause=1ms", "--hdr", path.to_str().unwrap()];
+    let output = quick_ramp_with(serve(Script::honest(4)), &hdr);
+    assert_eq!(output.status.code(), Some(0));
+    let text = std::fs::read(&path).unwrap();
+    let tags: Vec<String> = IntervalLogIterator::new(&text)
+        .filter_map(|entry| match entry.unwrap() {
+            LogEntry::Interval(interval) => Some(interval.tag().unwrap().as_str().to_owned()),
+            _ => None,
+        })
+        .collect();
+    let line = ["healthy", "50%:pause=1ms"];
+    assert_eq!(tags, [line, line].concat());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_one_line_that_names_it() {
+    let url = url(serve(Script::honest(1)));
+    let quick = [
+        "--url", &url, "--topic", "t", "--max", "1", "--every", "100ms", "--hold", "0s",
+    ];
+    for flag in ["--csv", "--hdr", "--json"] {
+        let line = fails_with(
+            &ran(&[quick.as_slice(), &[flag, "/nowhere/a"]].concat()),
+            69,
+        );
+        assert!(
+            line.contains(&format!("{flag} /nowhere/a: No such file")),
+            "{line}"
+        );
+    }
+    for flag in ["--csv", "--hdr"] {
+        let line = fails_with(&ran(&[quick.as_slice(), &[flag, "/dev/full"]].concat()), 69);
+        assert!(
+            line.contains(&format!("{flag} /dev/full: No space left")),
+            "{line}"
+        );
+    }
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = load(&quick).stdout(full).output().unwrap();
+    let line = fails_with(&output, 69);
+    assert!(line.contains("standard output: No space left"), "{line}");
+}
+
+#[test]
+fn connections_that_are_not_up_at_the_end_make_it_no_measurement() {
+    let script = Script {
+        steps: vec![Step::Msg(1), Step::Close(1001)],
+        ..Script::honest(1)
+    };
+    let output = quick_ramp_with(serve(script), &["--threshold", "invalid==0"]);
+    let summary = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        summary.contains("INVALID as a measurement of the server: only 0 of 3 connections were up"),
+        "{summary}"
+    );
+    assert_eq!(output.status.code(), Some(99), "{summary}");
+}
+
+#[test]
 fn connections_are_dealt_out_to_several_servers() {
     let urls = [1, 3].map(|messages| url(serve(Script::honest(messages))));
     let output = ran(&[

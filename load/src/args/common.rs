@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::fleet::spread::Processes;
 use crate::scenario;
 use crate::swarm::{SOURCES_MAX, Subscription};
+use crate::threshold::Threshold;
 use crate::units::{Rate, Span};
 use clap::Args;
 use std::num::NonZeroUsize;
@@ -37,6 +38,14 @@ pub(super) struct CommonArgs {
     /// File for the report; standard output without it
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// File for the latencies of each line and group, as a log of histograms (format 1.3 of `HdrHistogram`)
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
+    /// What the run must hold, as in 'p99<100ms,lost==0,rate>=10000/s'; exit code 99 where it does not. Names: p50, p90, p99, p99.9, max,
+    /// mean, `loop_lag` (times); rate, connects (per second); connected, received, lost, overdue, failed, closed, errors, wrong, residual,
+    /// unanswered, skipped, invalid (counts). May be given several times
+    #[arg(long, value_name = "CONDITIONS")]
+    threshold: Vec<Threshold>,
     /// Process of the server, to measure it and all its children: a number, auto (who listens on the URL's port) or none
     #[arg(long, value_name = "PID", default_value = "auto")]
     server_pid: String,
@@ -80,6 +89,8 @@ impl CommonArgs {
             sources,
             processes: self.processes,
             csv: self.csv,
+            hdr: self.hdr,
+            thresholds: self.threshold,
             server,
             outliers,
             lag_max: self.lag_limit.0,

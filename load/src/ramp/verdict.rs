@@ -2,10 +2,11 @@
 //!
 //! Pure.
 use super::groups::{self, Report, Table};
-use super::row::Valid;
+use super::memory::PerConnection;
 use crate::failure::exit;
 use crate::fleet::Loss;
 use crate::swarm::Counters;
+use crate::threshold::{Facts, Threshold};
 use std::time::Duration;
 
 /// Share of its core above which a generator no longer looks when it should.
@@ -78,12 +79,40 @@ pub struct Run<'a> {
     pub table: Shown,
     /// p50, p99 and the longest over all windows, milliseconds.
     pub latency_ms: [Option<f64>; 3],
-    /// The first window in which the generator was the limit, and why.
-    pub limit: Option<&'a (usize, String)>,
-    /// Windows in which it was.
-    pub invalid: usize,
+    /// What became of the connections.
+    pub standing: Standing,
+    /// What each of them costs in memory, where that is known.
+    pub memory: Option<PerConnection>,
+    /// The generator was the limit.
+    pub limit: &'a Trouble,
+    /// The clocks were not to be trusted.
+    pub clocks: &'a Trouble,
     /// Windows.
     pub windows: usize,
+}
+
+/// Connections at the end of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Asked for, and meant to have come about by then.
+    pub due: u64,
+    /// Of these, up: subscribed and open.
+    pub up: u64,
+}
+
+/// Windows in which something made a measurement worthless.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    windows: usize,
+    first: Option<(usize, String)>,
+}
+
+impl Trouble {
+    /// It was so in a window with so many clients.
+    pub fn see(&mut self, clients: usize, why: String) {
+        self.windows += 1;
+        self.first.get_or_insert((clients, why));
+    }
 }
 
 /// Whether the table of the groups is shown.
@@ -105,6 +134,7 @@ impl Verdict {
             code: 0,
         };
         verdict.latency(run);
+        verdict.connections(run);
         verdict.trouble(counters);
         verdict.processes(run);
         verdict.order(counters);
@@ -112,6 +142,19 @@ impl Verdict {
         verdict.groups(run);
         verdict.validity(run);
         verdict
+    }
+
+    /// Holds the run against its thresholds. What went wrong in the run itself weighs more.
+    pub fn hold(&mut self, thresholds: &[Threshold], facts: &Facts) {
+        for missed in thresholds
+            .iter()
+            .flat_map(|threshold| threshold.missed(facts))
+        {
+            self.say(missed.to_string());
+            if self.code == 0 {
+                self.code = exit::MISSED;
+            }
+        }
     }
 
     /// What is told, line by line.
@@ -140,6 +183,18 @@ impl Verdict {
             "received {}, p50 {p50}, p99 {p99}, max {max} (over {of})",
             run.counters.received
         ));
+    }
+
+    fn connections(&mut self, run: &Run<'_>) {
+        if let Some(per_s) = run.counters.connects_per_s() {
+            self.say(format!(
+                "{} connections came about, at {per_s:.0}/s; {} failed",
+                run.counters.upgraded, run.counters.failed
+            ));
+        }
+        if let Some(memory) = run.memory {
+            self.say(memory.to_string());
+        }
     }
 
     fn trouble(&mut self, counters: &Counters) {
@@ -241,14 +296,26 @@ impl Verdict {
     }
 
     fn validity(&mut self, run: &Run<'_>) {
-        if let Some((clients, why)) = run.limit {
-            let reason = format!(
-                "the generator was the limit in {} of {} windows, first at {clients} clients: {why}",
-                run.invalid, run.windows
-            );
-            self.say(format!("INVALID as a measurement of the server: {reason}"));
-            self.reasons.push(reason);
+        for (what, trouble) in [
+            ("the generator was the limit", run.limit),
+            ("the clocks were not to be trusted", run.clocks),
+        ] {
+            if let Some((clients, why)) = &trouble.first {
+                self.invalid(format!(
+                    "{what} in {} of {} windows, first at {clients} clients: {why}",
+                    trouble.windows, run.windows
+                ));
+            }
         }
+        let Standing { due, up } = run.standing;
+        if up < due {
+            self.invalid(format!("only {up} of {due} connections were up at the end"));
+        }
+    }
+
+    fn invalid(&mut self, reason: String) {
+        self.say(format!("INVALID as a measurement of the server: {reason}"));
+        self.reasons.push(reason);
     }
 
     fn say(&mut self, line: String) {
@@ -259,15 +326,6 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
-    }
-}
-
-/// As a column says it.
-pub fn valid(limit: Option<&String>) -> Valid {
-    if limit.is_none() {
-        Valid::Yes
-    } else {
-        Valid::No
     }
 }
 
@@ -292,12 +350,9 @@ mod tests {
         }
     }
 
-    fn judged(counters: &Counters) -> Verdict {
-        with(counters, &[healthy(counters.books)])
-    }
-
-    fn with(counters: &Counters, groups: &[Report]) -> Verdict {
-        let run = Run {
+    /// Of one group, and valid.
+    fn run<'a>(counters: &'a Counters, groups: &'a [Report], trouble: &'a Trouble) -> Run<'a> {
+        Run {
             counters,
             asked: 1,
             losses: &[],
@@ -305,11 +360,20 @@ mod tests {
             groups,
             table: Shown::Yes,
             latency_ms: [None; 3],
-            limit: None,
-            invalid: 0,
+            standing: Standing::default(),
+            memory: None,
+            limit: trouble,
+            clocks: trouble,
             windows: 1,
-        };
-        Verdict::of(&run)
+        }
+    }
+
+    fn judged(counters: &Counters) -> Verdict {
+        with(counters, &[healthy(counters.books)])
+    }
+
+    fn with(counters: &Counters, groups: &[Report]) -> Verdict {
+        Verdict::of(&run(counters, groups, &Trouble::default()))
     }
 
     #[test]
@@ -379,22 +443,41 @@ mod tests {
             why: "was killed by signal 9".to_owned(),
             connections: 5000,
         };
+        let (groups, none) = ([healthy(counters.books)], Trouble::default());
         let run = Run {
-            counters: &counters,
-            asked: 0,
             losses: &[loss],
             processes: 4,
-            groups: &[healthy(counters.books)],
-            table: Shown::No,
-            latency_ms: [None; 3],
-            limit: None,
-            invalid: 0,
-            windows: 1,
+            ..run(&counters, &groups, &none)
         };
         let verdict = Verdict::of(&run);
         assert_eq!(verdict.code, 1);
         let expected = "LOST: a process of the swarm (pid 77, one of 4) was killed by signal 9; its 5000 connections are gone";
         assert!(verdict.to_string().contains(expected), "{verdict}");
+    }
+
+    #[test]
+    fn a_threshold_that_is_missed_is_told_unless_it_is_the_smaller_trouble() {
+        let thresholds = ["residual==0".parse().unwrap()];
+        let facts = Facts {
+            residual: 3,
+            ..Facts::default()
+        };
+        let mut verdict = judged(&Counters::default());
+        verdict.hold(&thresholds, &Facts::default());
+        assert_eq!(verdict.code, 0, "{verdict}");
+        verdict.hold(&thresholds, &facts);
+        assert_eq!(verdict.code, 99);
+        assert!(
+            verdict
+                .to_string()
+                .contains("MISSED: residual==0: it was 3"),
+            "{verdict}"
+        );
+        let mut counters = Counters::default();
+        counters.books.residual = 3;
+        let mut verdict = judged(&counters);
+        verdict.hold(&thresholds, &facts);
+        assert_eq!(verdict.code, 1);
     }
 
     #[test]
@@ -435,20 +518,29 @@ mod tests {
                 .contains("other processes kept it off the cores for 40 %")
         );
         assert!(of(0.0, 0.96, 0.0).unwrap().contains("96 % of a core"));
-        let counters = Counters::default();
-        let why = (300, "it was slow".to_owned());
+    }
+
+    #[test]
+    fn what_makes_a_run_no_measurement_is_said_with_when_it_began() {
+        let (counters, none) = (Counters::default(), Trouble::default());
+        let mut limit = Trouble::default();
+        limit.see(300, "it was slow".to_owned());
+        limit.see(400, "it was slower".to_owned());
         let run = Run {
-            counters: &counters,
-            asked: 1,
-            losses: &[],
-            processes: 1,
-            groups: &[],
-            table: Shown::No,
-            latency_ms: [None; 3],
-            limit: Some(&why),
-            invalid: 2,
+            limit: &limit,
             windows: 5,
+            standing: Standing { due: 400, up: 399 },
+            ..run(&counters, &[], &none)
         };
-        assert!(Verdict::of(&run).to_string().contains("INVALID"));
+        let verdict = Verdict::of(&run);
+        assert_eq!(
+            verdict.reasons(),
+            [
+                "the generator was the limit in 2 of 5 windows, first at 300 clients: it was slow",
+                "only 399 of 400 connections were up at the end"
+            ]
+        );
+        assert_eq!(verdict.to_string().matches("INVALID").count(), 2);
+        assert_eq!(verdict.code, 0, "that is for thresholds to say");
     }
 }

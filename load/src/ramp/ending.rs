@@ -1,0 +1,147 @@
+//! The end of a run: the books, what is said of it, and what it leaves.
+use super::Running;
+use super::groups::Report;
+use super::memory::PerConnection;
+use super::verdict::{Run, Shown, Standing, Verdict};
+use crate::args::Ramp as Asked;
+use crate::fleet::Loss;
+use crate::fleet::message::GroupEnd;
+use crate::record::recorder::Ending;
+use crate::record::{self, End};
+use crate::swarm::Counters;
+use crate::threshold::Facts;
+
+impl Running<'_> {
+    /// Asks each subscription for its ledger, compares, and goes.
+    pub(super) fn close_the_books(mut self, end: End) -> (Verdict, record::Run) {
+        let latency_ms = [
+            self.whole.quantile_ms(0.5),
+            self.whole.quantile_ms(0.99),
+            self.whole.max_ms(),
+        ];
+        let progress = &mut self.progress;
+        let books = self
+            .fleet
+            .close(|what, missing| progress.wait_for(what, missing));
+        progress.clear();
+        let losses = self.fleet.losses();
+        let groups = reports(self.asked, books.groups);
+        let table = if self.asked.slow.is_empty() && self.plain() {
+            Shown::No
+        } else {
+            Shown::Yes
+        };
+        let mut verdict = Verdict::of(&Run {
+            counters: &books.counters,
+            asked: books.asked,
+            losses: &losses,
+            processes: self.fleet.len(),
+            groups: &groups,
+            table,
+            latency_ms,
+            standing: standing(end, self.row.clients, &books.counters, &groups, &losses),
+            memory: PerConnection::of(self.memory_before, self.memory, self.row.clients),
+            limit: &self.limit,
+            clocks: &self.clocks,
+            windows: self.windows,
+        });
+        verdict.hold(
+            &self.asked.thresholds,
+            &self.facts(&books.counters, &verdict, &groups),
+        );
+        let record = self.recorder.end(&Ending {
+            end,
+            counters: &books.counters,
+            whole: &self.whole,
+            groups: &groups,
+            verdict: &verdict,
+        });
+        self.fleet.leave();
+        (verdict, record)
+    }
+
+    /// What thresholds are about.
+    fn facts(&self, counters: &Counters, verdict: &Verdict, groups: &[Report]) -> Facts {
+        let whole = &self.whole;
+        let late: u64 = groups.iter().map(|group| group.late).sum();
+        let seconds = (self.line.begun_ns - self.begun_ns) as f64 / 1e9;
+        Facts {
+            p50_ms: whole.quantile_ms(0.5),
+            p90_ms: whole.quantile_ms(0.9),
+            p99_ms: whole.quantile_ms(0.99),
+            p999_ms: whole.quantile_ms(0.999),
+            max_ms: whole.max_ms(),
+            mean_ms: whole.mean_ms(),
+            loop_lag_ms: Some(self.loop_lag_ms),
+            rate_per_s: (seconds > 0.0).then(|| counters.received as f64 / seconds),
+            connects_per_s: counters.connects_per_s(),
+            connected: self.row.connected as u64,
+            received: counters.received,
+            lost: counters.lost.total(),
+            overdue: whole.overdue,
+            failed: counters.failed,
+            closed: counters.closed_total(),
+            errors: counters.errors,
+            wrong: counters.offset_errors() + counters.malformed,
+            residual: counters.books.residual,
+            unanswered: counters.books.unanswered + late,
+            skipped: 0,
+            invalid: verdict.reasons().len() as u64,
+        }
+    }
+
+    /// Whether all subscribe with the server's defaults.
+    fn plain(&self) -> bool {
+        self.asked
+            .subscriptions
+            .iter()
+            .all(|subscription| subscription.settings.is_empty())
+    }
+}
+
+/// The healthy, then the slow as they were asked for.
+fn reports(asked: &Asked, ends: Vec<GroupEnd>) -> Vec<Report> {
+    let slow = asked.slow.iter().map(|slow| slow.name.as_str());
+    let names = std::iter::once("healthy").chain(slow);
+    let ends = ends
+        .into_iter()
+        .chain(std::iter::repeat_with(GroupEnd::default));
+    names
+        .zip(ends)
+        .map(|(name, end)| Report {
+            name: name.to_owned(),
+            account: end.account,
+            late: end.late,
+            unannounced: end.unannounced,
+            staleness: end.staleness,
+        })
+        .collect()
+}
+
+/// Connections that are not up though they should be. That a slow one was closed may be what was asked for.
+fn standing(
+    end: End,
+    clients: usize,
+    counters: &Counters,
+    groups: &[Report],
+    losses: &[Loss],
+) -> Standing {
+    let due = match end {
+        End::Planned => clients as u64,
+        // Those that were under way are nobody's fault.
+        End::Interrupted => counters.subscribed + counters.failed,
+    };
+    let closed = |groups: &[Report]| -> u64 {
+        let codes = groups
+            .iter()
+            .flat_map(|group| group.account.closed.values());
+        codes.sum()
+    };
+    let excused = closed(groups.get(1..).unwrap_or_default());
+    let lost: u64 = losses.iter().map(|loss| loss.connections).sum();
+    let up = counters.subscribed.saturating_sub(closed(groups) + lost);
+    Standing {
+        due: due.saturating_sub(excused),
+        up,
+    }
+}
