@@ -1,5 +1,6 @@
 //! The command line, as typed; and what is meant by it, with the prototype's environment and the defaults filled in.
 mod common;
+mod orders;
 mod settings;
 mod slow;
 mod subscribers;
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 use crate::fleet::spread::Processes;
 use crate::publisher::payload::{SIZE_MAX, SIZE_MIN};
 use crate::scenario;
-use crate::swarm::Subscription;
+use crate::swarm::{CallPlan, Subscription};
 use crate::target::Target;
 use crate::threshold::Threshold;
 use crate::units::{Rate, Span};
@@ -27,6 +28,9 @@ use std::time::Duration;
 
 /// Between two steps, unless told otherwise.
 const EVERY: Duration = Duration::from_secs(15);
+
+/// The shortest line: to take one costs each process some milliseconds.
+const LINE: Duration = Duration::from_millis(100);
 
 /// What a process of the swarm is started as: for this program itself, and for nobody to type.
 pub const MEMBER: &str = "member";
@@ -78,6 +82,9 @@ enum Command {
     /// Connect once, at a steady rate, and stay: what very many connections cost, and whether any is lost
     #[command(after_help = SOAK)]
     Soak(SoakArgs),
+    /// Call at a rate that waits for no answer, and measure the answers
+    #[command(after_help = orders::EXAMPLES)]
+    Orders(orders::OrdersArgs),
     /// Publish at a fixed rate and measure the acknowledgements
     Publish(PublishArgs),
     /// Hold the limits of this machine against what so many connections need; exit 69 when it is short
@@ -189,6 +196,8 @@ pub struct Ramp {
     pub plan: scenario::Plan,
     /// What connections subscribe to, in turn.
     pub subscriptions: Vec<Subscription>,
+    /// What they call instead of subscribing.
+    pub calls: Option<CallPlan>,
     /// Which of them read slowly.
     pub slow: Vec<Slow>,
     /// Connections begun per second.
@@ -268,6 +277,10 @@ pub fn read(
         Some(Command::Soak(soak)) => soak
             .meant(command, environment)
             .map(|soak| Task::Ramp(Box::new(soak))),
+        Some(Command::Orders(orders)) => orders.meant(&environment).map(|mut orders| {
+            orders.told.command = command;
+            Task::Ramp(Box::new(orders))
+        }),
         None => cli
             .ramp
             .meant(command, environment)
@@ -310,13 +323,8 @@ impl SoakArgs {
     ) -> Result<Ramp, Failure> {
         let every = every(self.every, &environment)?;
         let max = self.connections.get();
-        let connecting = Duration::from_secs_f64(max as f64 / self.common.rate_of_connects.0);
-        let plan = scenario::Plan {
-            step: max,
-            every,
-            max,
-            hold: (connecting + self.duration.0).saturating_sub(every),
-        };
+        let rate = self.common.rate_of_connects;
+        let plan = scenario::Plan::soak(max, rate, every, self.duration.0);
         let (subscriptions, slow) = self.subscribers.meant()?;
         let mut ramp = self.common.meant(plan, subscriptions, slow, &environment)?;
         ramp.told.command = command;
@@ -334,8 +342,10 @@ fn every(
         None => from_environment(environment, "INTERVAL_BETWEEN_NEW_CLIENTS_SECS")?
             .map_or(EVERY, Duration::from_secs),
     };
-    if every.is_zero() {
-        return Err(Failure::usage("--every 0s: expected a time above 0"));
+    if every < LINE {
+        return Err(Failure::usage(format!(
+            "--every {every:?}: expected at least {LINE:?}"
+        )));
     }
     Ok(every)
 }
@@ -489,6 +499,13 @@ mod tests {
             ("--threshold p98<1s", "expected one of p50"),
             ("--threshold p99<100", "expected a time"),
             ("soak", "--connections"),
+            ("orders --rows 11", "--rows"),
+            ("orders --every 300..50ms", "--every"),
+            ("orders --every 0s", "--every"),
+            ("orders --line 1ms", "--line"),
+            ("orders --method order.nothing", "--method"),
+            ("orders --deadline 10us", "--deadline"),
+            ("orders --topic t", "--topic"),
             ("soak --connections 0", "--connections"),
             ("--nonsense", "--nonsense"),
             ("publish --rate 5/s", "--topic"),
@@ -507,6 +524,16 @@ mod tests {
             ramp("soak --connections 4000 --rate-of-connects 1000/s --duration 60s --every 5s");
         assert_eq!((soak.plan.step, soak.plan.max), (4000, 4000));
         assert_eq!(soak.plan.duration().as_secs(), 64);
+    }
+
+    #[test]
+    fn orders_are_calls_whose_pauses_are_drawn_from_a_range() {
+        let orders = ramp("orders --connections 7 --every 50..300ms --rows 3");
+        let calls = orders.calls.unwrap();
+        assert_eq!(calls.every_ns, 50_000_000..=300_000_000);
+        assert_eq!(calls.method, crate::swarm::Method::Echo { rows: 3 });
+        assert_eq!((orders.plan.max, orders.subscriptions.len()), (7, 0));
+        assert!(ramp("").calls.is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Pure: it is told the time and says what is due. Open loop: steps happen when they are due, not when the last one has come
 //! to rest, and how late they were is the caller's to measure.
+use crate::units::Rate;
 use std::time::Duration;
 
 /// A ramp as it is meant.
@@ -45,6 +46,18 @@ pub struct Ramp {
 }
 
 impl Plan {
+    /// All connections at once, at their rate, and this long with all of them; so often a line.
+    pub fn soak(connections: usize, rate: Rate, every: Duration, duration: Duration) -> Self {
+        let connecting = Duration::try_from_secs_f64(connections as f64 / rate.0);
+        let whole = connecting.unwrap_or(Duration::MAX).saturating_add(duration);
+        Self {
+            step: connections,
+            every: every.min(whole),
+            max: connections,
+            hold: whole.saturating_sub(every),
+        }
+    }
+
     fn steps(&self) -> usize {
         self.max.div_ceil(self.step.max(1))
     }
@@ -164,6 +177,21 @@ mod tests {
     #[test]
     fn without_a_hold_it_ends_with_the_last_step() {
         assert_eq!(all(plan(10, 2, 10, 0)).last(), Some(&(Due::End, 2)));
+    }
+
+    #[test]
+    fn a_soak_lasts_from_the_last_connect_on_and_has_a_line_even_if_it_is_short() {
+        let soak = |every| {
+            Plan::soak(
+                4000,
+                Rate(1000.0),
+                Duration::from_secs(every),
+                Duration::from_secs(6),
+            )
+        };
+        assert_eq!(soak(5).duration().as_secs(), 10);
+        assert_eq!(soak(60).duration().as_secs(), 10);
+        assert_eq!(all(soak(60)).len(), 3);
     }
 
     #[test]

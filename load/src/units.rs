@@ -8,6 +8,15 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
+/// From one length of time to another: `50..300ms`, `50ms..1s`, or `100ms` for always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spans {
+    /// The least.
+    pub least: Duration,
+    /// The most.
+    pub most: Duration,
+}
+
 /// Events per second: `50/s`, `100000/s`, `10/m`, or a bare number per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate(pub f64);
@@ -47,6 +56,26 @@ impl FromStr for Span {
         Duration::try_from_secs_f64(number * seconds)
             .map(Self)
             .map_err(|_| wrong())
+    }
+}
+
+impl FromStr for Spans {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?}: expected a time such as 100ms, or two as in 50..300ms");
+        let (least, most) = text.split_once("..").unwrap_or((text, text));
+        let (_, unit) = split(most).ok_or_else(wrong)?;
+        let least = match split(least).ok_or_else(wrong)? {
+            (_, "") => format!("{least}{unit}"),
+            _ => least.to_owned(),
+        };
+        let read = |text: &str| text.parse::<Span>().map(|span| span.0).map_err(|_| wrong());
+        let (least, most) = (read(&least)?, read(most)?);
+        if least > most {
+            return Err(format!("{text:?}: expected the shorter time first"));
+        }
+        Ok(Self { least, most })
     }
 }
 
@@ -135,6 +164,22 @@ mod tests {
                 ms(wrong).unwrap_err().contains("expected a time"),
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn a_range_of_times_may_say_its_unit_once() {
+        let ms = |text: &str| {
+            let spans = text.parse::<Spans>()?;
+            Ok((spans.least.as_millis(), spans.most.as_millis()))
+        };
+        assert_eq!(
+            [ms("50..300ms"), ms("50ms..1s"), ms("100ms")],
+            [Ok((50, 300)), Ok((50, 1000)), Ok((100, 100))]
+        );
+        for wrong in ["50..300", "..", "50ms..", "..5ms", "x", "", "50..20ms"] {
+            let error: String = ms(wrong).unwrap_err();
+            assert!(error.contains("expected"), "{wrong}");
         }
     }
 

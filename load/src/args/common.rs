@@ -84,6 +84,7 @@ impl CommonArgs {
             targets: targets?,
             plan,
             subscriptions,
+            calls: None,
             slow,
             connects_per_s: self.rate_of_connects.0,
             sources,

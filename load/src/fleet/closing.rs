@@ -33,15 +33,18 @@ impl<S: FnMut(&Swarm, &str, usize)> Closing<'_, S> {
             .iter()
             .map(|group| self.swarm.take_staleness(*group))
             .collect();
+        self.swarm.stop_calls();
         self.wait_for("connections", ANSWERS, Swarm::unsettled)?;
+        self.wait_for("answers", ANSWERS, Swarm::calls_open)?;
         self.catch_up()?;
-        let asked = self.swarm.standing().subscribed as u64;
         self.swarm.ask_ledgers(ledgers_per_s);
+        let asked = self.swarm.unanswered() as u64;
         let limit = ANSWERS + Duration::from_secs_f64(asked as f64 / ledgers_per_s.max(1.0));
         self.wait_for("ledgers", limit, Swarm::unanswered)?;
         self.while_it_moves("announcements of losses", groups, |swarm, group| {
             swarm.unannounced(group) as usize
         })?;
+        self.swarm.give_calls_up();
         let ends = groups
             .iter()
             .zip(staleness)

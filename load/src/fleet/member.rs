@@ -194,12 +194,7 @@ impl Member {
         })?;
         let slow = setup.slow.iter().map(|slow| swarm.group(slow.pace));
         let groups = std::iter::once(Group::MAIN).chain(slow).collect();
-        let topics: Vec<TopicId> = setup
-            .subscriptions
-            .iter()
-            .flat_map(|subscription| (0..setup.targets.len()).map(move |at| (at, subscription)))
-            .map(|(at, subscription)| swarm.topic_at(at, subscription))
-            .collect();
+        let topics = topics(setup, &mut swarm);
         if topics.is_empty() {
             return Err(MemberError::Order("no subscription".to_owned()));
         }
@@ -275,6 +270,18 @@ impl Member {
     }
 }
 
+/// Each call or subscription at each target, the targets faster.
+fn topics(setup: &Setup, swarm: &mut Swarm) -> Vec<TopicId> {
+    let targets = 0..setup.targets.len();
+    if let Some(plan) = &setup.calls {
+        return targets.map(|at| swarm.calls_at(at, plan.clone())).collect();
+    }
+    let each = setup.subscriptions.iter();
+    each.flat_map(|subscription| targets.clone().map(move |at| (at, subscription)))
+        .map(|(at, subscription)| swarm.topic_at(at, subscription))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +291,7 @@ mod tests {
         Setup {
             targets: vec![Target::parse("ws://127.0.0.1:9/ws").unwrap()],
             subscriptions: vec![crate::swarm::Subscription::plain("t")],
+            calls: None,
             slow: Vec::new(),
             seat: crate::deal::Seat::default(),
             connections: 1,

@@ -3,7 +3,7 @@
 //! The coordinator orders, a member answers; unasked it only gives a sign of life. `Begin` comes first and once.
 use crate::deal::Seat;
 use crate::swarm::lag::LoopLag;
-use crate::swarm::{Account, Counters, Pace, Staleness, Subscription, Tally};
+use crate::swarm::{Account, CallPlan, Counters, Pace, Staleness, Subscription, Tally};
 use crate::target::Target;
 use crate::units::Share;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct Setup {
     pub targets: Vec<Target>,
     /// What to subscribe to, in turn.
     pub subscriptions: Vec<Subscription>,
+    /// What to call instead of that.
+    pub calls: Option<CallPlan>,
     /// Which read slowly.
     pub slow: Vec<SlowShare>,
     /// Whose turns are its own.

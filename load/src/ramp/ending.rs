@@ -77,15 +77,15 @@ impl Running<'_> {
             connects_per_s: counters.connects_per_s(),
             connected: self.row.connected as u64,
             received: counters.received,
-            lost: counters.lost.total(),
+            lost: counters.lost.total() + unmade(counters),
             overdue: whole.overdue,
             failed: counters.failed,
             closed: counters.closed_total(),
             errors: counters.errors,
-            wrong: counters.offset_errors() + counters.malformed,
+            wrong: counters.offset_errors() + counters.malformed + counters.calls.wrong,
             residual: counters.books.residual,
-            unanswered: counters.books.unanswered + late,
-            skipped: 0,
+            unanswered: counters.books.unanswered + late + counters.calls.unanswered,
+            skipped: counters.calls.skipped,
             invalid: verdict.reasons().len() as u64,
         }
     }
@@ -116,6 +116,12 @@ fn reports(asked: &Asked, ends: Vec<GroupEnd>) -> Vec<Report> {
             staleness: end.staleness,
         })
         .collect()
+}
+
+/// Calls that came to nothing.
+fn unmade(counters: &Counters) -> u64 {
+    let calls = &counters.calls;
+    calls.skipped + calls.unanswered + calls.refused_total()
 }
 
 /// Connections that are not up though they should be. That a slow one was closed may be what was asked for.

@@ -1,8 +1,8 @@
 //! What a connection costs in memory: on both sides, and in the kernel, where nobody's PSS has it. Pure.
 use std::fmt;
 
-/// Connections from which on a share of the whole says something of each.
-const CONNECTIONS_MIN: usize = 100;
+/// Connections from which on a share of the whole says something of each: what a process needs besides is no more than a fraction.
+const CONNECTIONS_MIN: usize = 1000;
 
 /// Memory at one moment, bytes; `None`: not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

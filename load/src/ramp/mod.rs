@@ -169,12 +169,25 @@ impl<'a> Running<'a> {
         }
         match (&counters.first_failure, &counters.first_error) {
             (Some(why), _) if counters.upgraded == 0 => Err(Failure::unavailable(why)),
+            (_, Some(why)) if counters.calls.refused_total() > 0 && Self::hopeless(counters) => {
+                Err(Failure::unavailable(format!(
+                    "the server refuses the calls: {why}"
+                )))
+            }
             (_, Some(why)) if counters.subscribed == 0 => Err(Failure::unavailable(format!(
                 "the server refuses the subscription to {:?}: {why}",
                 self.asked.subscriptions[0].topic
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Whether calls are refused for what they are, and not for how many there are.
+    fn hopeless(counters: &Counters) -> bool {
+        const FOR_GOOD: [&str; 4] = ["forbidden", "unknown_method", "bad_field", "unknown_op"];
+        let calls = &counters.calls;
+        let for_good = |code: &String| FOR_GOOD.contains(&code.as_str());
+        calls.answered == 0 && calls.refused.keys().all(for_good)
     }
 
     fn write(&mut self, clients: usize) -> Result<(), Failure> {

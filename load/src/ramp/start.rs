@@ -48,6 +48,7 @@ fn setup(asked: &Asked, seat: Seat) -> Setup {
     Setup {
         targets: asked.targets.clone(),
         subscriptions: asked.subscriptions.clone(),
+        calls: asked.calls.clone(),
         slow: slow.collect(),
         seat,
         connections: seat.share(max),

@@ -136,6 +136,7 @@ impl Verdict {
         verdict.latency(run);
         verdict.connections(run);
         verdict.trouble(counters);
+        verdict.calls(counters);
         verdict.processes(run);
         verdict.order(counters);
         verdict.books(run);
@@ -174,7 +175,9 @@ impl Verdict {
             None => "-".to_owned(),
         };
         let [p50, p99, max] = run.latency_ms.map(ms);
-        let of = if run.groups.len() > 1 {
+        let of = if run.counters.calls.due() > 0 {
+            "all calls, each from when it was due"
+        } else if run.groups.len() > 1 {
             "expected deliveries to the healthy; so are latencies and losses in the report"
         } else {
             "expected deliveries"
@@ -219,6 +222,45 @@ impl Verdict {
         }
     }
 
+    fn calls(&mut self, counters: &Counters) {
+        let calls = &counters.calls;
+        if calls.due() == 0 {
+            return;
+        }
+        let codes: Vec<String> = calls
+            .refused
+            .iter()
+            .map(|(code, n)| format!("{code} {n}"))
+            .collect();
+        let codes = if codes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", codes.join(", "))
+        };
+        self.say(format!(
+            "calls due {}: answered {}, refused {}{codes}, unanswered {}, not made {}",
+            calls.due(),
+            calls.answered,
+            calls.refused_total(),
+            calls.unanswered,
+            calls.skipped
+        ));
+        if calls.wrong > 0 {
+            self.say(format!(
+                "WRONG: {} answers are not the answer to their call",
+                calls.wrong
+            ));
+            self.code = exit::WRONG;
+        }
+        if calls.skipped > 0 {
+            self.invalid(format!(
+                "{} of {} calls were not made, since too many of their connection were unanswered (--in-flight)",
+                calls.skipped,
+                calls.due()
+            ));
+        }
+    }
+
     fn processes(&mut self, run: &Run<'_>) {
         for loss in run.losses {
             self.say(format!(
@@ -249,6 +291,9 @@ impl Verdict {
 
     fn books(&mut self, run: &Run<'_>) {
         let books = run.counters.books;
+        if run.counters.calls.due() > 0 {
+            return;
+        }
         self.say(format!(
             "residual {} ({} ledgers: delivered {}, received {}, lost {}, left out {}, pending {})",
             books.residual,

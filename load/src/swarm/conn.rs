@@ -1,6 +1,7 @@
 //! The record of one connection: everything the generator keeps of it, small and in one slab.
 //!
 //! A connection owns bytes only while a frame is incomplete (`partial`) or something rare is under way (`rare`).
+use super::calls::Caller;
 use super::group::Group;
 use super::order::Order;
 use super::staleness::Held;
@@ -75,6 +76,8 @@ pub(super) struct Conn {
     /// What is known of its order, where that is more than `last`.
     pub(super) order: Option<Box<Order>>,
     pub(super) owed: Owed,
+    /// Where it calls, what is under way.
+    pub(super) caller: Option<Box<Caller>>,
     /// The beginning of a frame whose end has not come.
     pub(super) partial: Vec<u8>,
     pub(super) rare: Option<Box<Rare>>,
@@ -116,6 +119,7 @@ impl Conn {
             held: Held::default(),
             order: None,
             owed: Owed::Unknown,
+            caller: None,
             partial: Vec::new(),
             rare: None,
         }

@@ -1,6 +1,5 @@
 //! What happened to a swarm so far: plain numbers, and the first of each kind of trouble in words.
-use super::{Causes, Losses};
-use crate::clock;
+use super::{CallCounts, Causes, Losses};
 use pubsub_wire::value::Ledger;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,10 +51,12 @@ pub struct Counters {
     pub first_failure: Option<String>,
     /// Connections that have passed the handshake, ever.
     pub upgraded: u64,
-    /// When the first connection was begun, nanoseconds of the monotonic clock, which all processes of a machine share.
-    pub begun_ns: Option<u64>,
-    /// When the last one passed the handshake.
-    pub upgraded_ns: u64,
+    /// For how long connections were coming about, nanoseconds: from when they were asked for to when the last of them had.
+    pub connecting_ns: u64,
+    /// Since when that has not been counted yet, on the monotonic clock.
+    pub connecting_since_ns: u64,
+    /// What became of calls, where connections make them.
+    pub calls: CallCounts,
     /// Subscriptions that stood, ever.
     pub subscribed: u64,
     /// Connections that ended though nobody here asked for it, by close code (1006: without a close frame).
@@ -100,12 +101,13 @@ impl Counters {
         self.errors += other.errors;
         self.failed += other.failed;
         self.upgraded += other.upgraded;
-        self.begun_ns = self.begun_ns.into_iter().chain(other.begun_ns).min();
-        self.upgraded_ns = self.upgraded_ns.max(other.upgraded_ns);
+        // Processes connect at the same time.
+        self.connecting_ns = self.connecting_ns.max(other.connecting_ns);
         self.subscribed += other.subscribed;
         add_each(&mut self.closed, &other.closed);
         add_each(&mut self.workers, &other.workers);
         self.books.merge(&other.books);
+        self.calls.merge(&other.calls);
         self.lost.add_all(&other.lost);
         self.error_causes.add_all(&other.error_causes);
         self.failure_causes.add_all(&other.failure_causes);
@@ -121,19 +123,21 @@ impl Counters {
         }
     }
 
-    /// Connections that came about per second, from the first that was begun to the last that has come about so far.
+    /// Connections that came about per second, while there were any to come about.
     pub fn connects_per_s(&self) -> Option<f64> {
-        let ns = self.upgraded_ns.checked_sub(self.begun_ns?)?;
+        let ns = self.connecting_ns;
         (ns > 0).then(|| self.upgraded as f64 * 1e9 / ns as f64)
     }
 
-    pub(super) fn begins(&mut self, now_ns: u64) {
-        self.begun_ns.get_or_insert(now_ns);
+    /// After a time in which nothing was to come about, connections are asked for.
+    pub(super) fn connecting(&mut self, now_ns: u64) {
+        self.connecting_since_ns = now_ns;
     }
 
-    pub(super) fn upgraded(&mut self) {
+    pub(super) fn upgraded(&mut self, now_ns: u64) {
         self.upgraded += 1;
-        self.upgraded_ns = clock::mono_ns();
+        self.connecting_ns += now_ns.saturating_sub(self.connecting_since_ns);
+        self.connecting_since_ns = now_ns;
     }
 
     pub(super) fn error(&mut self, text: String) {
@@ -256,6 +260,26 @@ mod tests {
             received,
             announced: 0,
         }
+    }
+
+    #[test]
+    fn connections_come_about_at_a_rate_that_pauses_between_steps_do_not_lower() {
+        let mut counters = Counters::default();
+        assert_eq!(counters.connects_per_s(), None);
+        for begun_s in [10, 100] {
+            counters.connecting(begun_s * 1_000_000_000);
+            for tenth in 1..=5 {
+                counters.upgraded(begun_s * 1_000_000_000 + tenth * 100_000_000);
+            }
+        }
+        let mut both = counters.clone();
+        both.merge(&counters);
+        let rates = [counters, both].map(|counters| counters.connects_per_s().map(f64::round));
+        assert_eq!(
+            rates,
+            [Some(10.0), Some(20.0)],
+            "processes connect at the same time"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! What a swarm does because its time has come: connects, commands to many, goodbyes, handshakes that took too long.
+use super::calls::Caller;
 use super::conn::{Conn, State};
 use super::inbound::{End, Inbound};
 use super::pace::Waiting;
@@ -35,11 +36,13 @@ impl Swarm {
             .min(waiting.unwrap_or(u64::MAX))
             .min(of(&self.asking))
             .min(of(&self.leaving))
+            .min(self.agenda.due_ns())
     }
 
     /// Does what is due.
     pub(super) fn act(&mut self, now: u64) -> Result<(), SwarmError> {
         self.begin_due(now)?;
+        self.call_due(now);
         let asking = self.asking.take();
         self.asking = self.command_due(asking, now, |inbound, conn| {
             let mut command = Vec::new();
@@ -80,7 +83,6 @@ impl Swarm {
         let number = self.options.seat.number(self.begun);
         let source = socket::source(addr, self.options.sources, number);
         self.begun += 1;
-        self.inbound.counters.begins(now);
         let pace = self.inbound.groups[group.index()].pace;
         let receive_bytes = self
             .options
@@ -100,7 +102,10 @@ impl Swarm {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &fd, EventData::new_u64(token), flags)
             .map_err(SwarmError::system("epoll_ctl"))?;
-        entry.insert(Conn::new(fd, self.generation, topic.0, group));
+        let conn = entry.insert(Conn::new(fd, self.generation, topic.0, group));
+        if self.inbound.topics[topic.0 as usize].calls.is_some() {
+            conn.caller = Some(Box::new(Caller::new(number as u64)));
+        }
         self.under_way += 1;
         self.handshakes
             .push_back((now + self.options.handshake.as_nanos() as u64, token));

@@ -8,6 +8,7 @@ use super::counters::{self, Seen};
 use super::head::{self, Found, Head};
 use super::inbound::Inbound;
 use super::order::{Order, Step};
+use super::request;
 use super::said::{self, Said};
 use super::topics::id;
 use pubsub_wire::value::{GapReason, Ledger, Mode};
@@ -100,6 +101,11 @@ impl Inbound {
 
     #[inline(never)]
     fn not_a_msg(&mut self, conn: &mut Conn, payload: &[u8], now_us: u64) {
+        if conn.caller.is_some()
+            && let Some((id, result)) = request::reply(payload)
+        {
+            return self.replied(conn, id, result, payload.len());
+        }
         let mut items = std::mem::take(&mut self.items);
         match batch::scan(&self.topics[conn.topic as usize].batch, payload, &mut items) {
             Some(()) => self.batch(conn, payload, &items, now_us),
@@ -159,6 +165,9 @@ impl Inbound {
                 }
             }
             Some(Said::Mode(mode)) => self.mode(conn, mode),
+            Some(Said::Reply { id, result }) => {
+                self.replied(conn, id, result.as_bytes(), payload.len());
+            }
             Some(Said::Ledger(ledger)) => self.ledger(conn, &ledger),
             Some(Said::Error { id, text }) => self.error(conn, id, text),
             Some(Said::Welcome { worker }) => {
@@ -170,7 +179,8 @@ impl Inbound {
         }
     }
 
-    fn subscribed(&mut self, conn: &mut Conn, offset: Option<i64>, now_us: u64) {
+    /// It has come to what it is for.
+    pub(super) fn stands(&mut self, conn: &mut Conn, now_us: u64) {
         conn.state = State::Subscribed;
         conn.held.since_us = now_us;
         self.counters.subscribed += 1;
@@ -179,6 +189,10 @@ impl Inbound {
         if members.pace.pauses() {
             conn.pause();
         }
+    }
+
+    fn subscribed(&mut self, conn: &mut Conn, offset: Option<i64>, now_us: u64) {
+        self.stands(conn, now_us);
         let topic = &self.topics[conn.topic as usize];
         if topic.rated {
             conn.order = Some(Box::new(Order::after(offset.unwrap_or(i64::MIN))));
@@ -257,6 +271,10 @@ impl Inbound {
     }
 
     fn error(&mut self, conn: &mut Conn, id: Option<u64>, text: String) {
+        if conn.caller.is_some() {
+            self.call_refused(conn, id, &text);
+            return self.counters.error(text);
+        }
         self.counters.error(text);
         match id {
             Some(id::SUBSCRIBE) => conn.state = State::Refused,

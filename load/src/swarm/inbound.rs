@@ -172,7 +172,7 @@ impl Inbound {
     fn take(&mut self, conn: &mut Conn, bytes: &[u8], now_us: u64) -> Result<usize, End> {
         let mut at = 0;
         if conn.state == State::Upgrading {
-            match self.upgrade(conn, bytes)? {
+            match self.upgrade(conn, bytes, now_us)? {
                 Some(head) => at = head,
                 None => return Ok(0),
             }
@@ -184,7 +184,12 @@ impl Inbound {
         Ok(at)
     }
 
-    fn upgrade(&mut self, conn: &mut Conn, bytes: &[u8]) -> Result<Option<usize>, End> {
+    fn upgrade(
+        &mut self,
+        conn: &mut Conn,
+        bytes: &[u8],
+        now_us: u64,
+    ) -> Result<Option<usize>, End> {
         let Some(upgrade) = conn.rare.as_ref().and_then(|rare| rare.upgrade.as_ref()) else {
             return Ok(Some(0));
         };
@@ -192,8 +197,12 @@ impl Inbound {
         if head.is_some() {
             conn.rare().upgrade = None;
             conn.tidy();
+            self.counters.upgraded(clock::mono_ns());
+            if conn.caller.is_some() {
+                self.stands(conn, now_us);
+                return Ok(head);
+            }
             conn.state = State::Subscribing;
-            self.counters.upgraded();
             let mut command = Vec::new();
             self.topics[conn.topic as usize].subscribe(&mut command);
             say(conn, &command).map_err(|_| End::Stream)?;

@@ -11,6 +11,7 @@
 //! - [`order`], [`pace`]: what is promised of offsets, and whose turn it is to read; pure
 //! - `conn`, `group`, `topics`: the records
 //! - `socket`, `inbound`, `heard`: the way in and out
+//! - [`calls`], [`request`]: calls that are due and under way, what they say; pure. `calling`: the same in the loop
 //! - `turn`, `due`: the loop
 //! - `closing`: the end of a run
 //! - [`files`]: how many connections there may be
@@ -19,6 +20,8 @@
 //! the loop's own slowness is measured all the time; nothing is kept per message.
 pub mod account;
 pub mod batch;
+mod calling;
+pub mod calls;
 pub mod causes;
 mod closing;
 mod conn;
@@ -39,6 +42,7 @@ pub mod outgoing;
 pub mod pace;
 mod packed;
 pub mod published;
+pub mod request;
 pub mod said;
 pub(crate) mod socket;
 pub mod staleness;
@@ -48,12 +52,14 @@ mod turn;
 pub mod upgrade;
 
 pub use account::Account;
+pub use calls::{CallCounts, CallPlan};
 pub use causes::Causes;
 pub use counters::{Books, Counters};
 pub use error::{ConnectError, SwarmError};
 pub use group::Group;
 pub use losses::Losses;
 pub use pace::Pace;
+pub use request::Method;
 pub(crate) use socket::{PER_SOURCE, SOURCES_MAX};
 pub use staleness::Staleness;
 pub use tally::Tally;
@@ -63,6 +69,7 @@ use crate::clock;
 use crate::deal::Seat;
 use crate::schedule::Schedule;
 use crate::target::Target;
+use calls::Agenda;
 use conn::{Conn, Owed, State};
 use group::Members;
 use inbound::Inbound;
@@ -157,6 +164,7 @@ pub struct Swarm {
     asking: Option<Paced>,
     leaving: Option<Paced>,
     waiting: Vec<Waiting>,
+    agenda: Agenda,
     inbound: Inbound,
     lag: LoopLag,
     looked_ns: u64,
@@ -185,6 +193,7 @@ impl Swarm {
             asking: None,
             leaving: None,
             waiting: Vec::new(),
+            agenda: Agenda::new(fastrand::u64(..)),
             inbound,
             lag: LoopLag::default(),
             looked_ns: clock::mono_ns(),
@@ -224,6 +233,16 @@ impl Swarm {
         TopicId(self.inbound.topics.len() as u32 - 1)
     }
 
+    /// Makes known what connections call instead of subscribing, at this target.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn calls_at(&mut self, target: usize, plan: CallPlan) -> TopicId {
+        assert!(target < self.options.targets.len(), "a target there is");
+        self.inbound.topics.push(Topic::calling(plan, target));
+        TopicId(self.inbound.topics.len() as u32 - 1)
+    }
+
     /// Watches this too: a run ends early as soon as there is something to be read from it, until [`Swarm::take_called`].
     pub fn watch(&mut self, caller: impl AsFd) -> Result<(), SwarmError> {
         epoll::add(
@@ -247,6 +266,9 @@ impl Swarm {
 
     /// Asks for `n` more connections; they are begun at the paced rate.
     pub fn connect(&mut self, n: usize, topic: TopicId, group: Group) {
+        if self.queued + self.under_way == 0 {
+            self.inbound.counters.connecting(clock::mono_ns());
+        }
         if self.queued == 0 {
             self.pace = Some(Schedule::new(clock::mono_ns(), self.options.connects_per_s));
         }
@@ -320,6 +342,8 @@ impl Swarm {
             group,
             clock::wall_us().saturating_sub(overdue.as_micros() as u64),
         );
+        let since_ns = clock::mono_ns().saturating_sub(overdue.as_nanos() as u64);
+        tally.overdue += self.calls_overdue(group, since_ns);
         tally
     }
 
@@ -367,7 +391,9 @@ impl Swarm {
 
     /// Asks every subscription for its ledger, at this rate. [`Swarm::unanswered`] says how many answers are missing.
     pub fn ask_ledgers(&mut self, per_s: f64) {
-        let subscribed = |conn: &Conn| conn.state == State::Subscribed && !conn.is_paused();
+        let subscribed = |conn: &Conn| {
+            conn.state == State::Subscribed && conn.caller.is_none() && !conn.is_paused()
+        };
         let mut tokens = Vec::new();
         for (key, conn) in self.conns.iter_mut().filter(|(_, conn)| subscribed(conn)) {
             conn.asked = true;

@@ -41,6 +41,13 @@ pub enum Said {
         /// The command's id.
         id: u64,
     },
+    /// A call was answered.
+    Reply {
+        /// The command's id.
+        id: u64,
+        /// As JSON.
+        result: String,
+    },
     /// A command was refused.
     Error {
         /// The command's id, if it had a number for one.
@@ -85,6 +92,10 @@ pub fn parse(payload: &[u8]) -> Option<Said> {
         ServerMessage::Ledger(ledger) => Said::Ledger(ledger.ledger),
         ServerMessage::Published(published) => Said::Published {
             id: number(published.id.as_ref())?,
+        },
+        ServerMessage::Reply(reply) => Said::Reply {
+            id: number(reply.id.as_ref())?,
+            result: reply.result.get().to_owned(),
         },
         ServerMessage::Error(error) => Said::Error {
             id: number(error.id.as_ref()),

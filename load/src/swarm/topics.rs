@@ -1,6 +1,7 @@
 //! The subscriptions of a swarm: their text, the commands made of it, and what is known of their publications.
 //!
 //! Pure. One record per topic text, shared by all connections that subscribe to it.
+use super::calls::CallPlan;
 use super::frames::Opcode;
 use super::head::{self, Found};
 use super::published::Published;
@@ -103,6 +104,8 @@ pub(super) struct Topic {
     pub(super) credit: Option<NonZeroU64>,
     /// Nothing is asked for, ever: `"credit":0`.
     pub(super) starved: bool,
+    /// Its connections call instead of subscribing.
+    pub(super) calls: Option<CallPlan>,
     /// Publications seen by anybody; `None`: they are not followed.
     pub(super) published: Option<Published>,
 }
@@ -120,7 +123,17 @@ impl Topic {
             rated: subscription.rated(),
             credit: subscription.credit(),
             starved: subscription.set("credit") && subscription.credit().is_none(),
+            calls: None,
             published: subscription.owes_all().then(Published::default),
+        }
+    }
+
+    /// Of connections that call.
+    pub(super) fn calling(plan: CallPlan, target: usize) -> Self {
+        Self {
+            calls: Some(plan),
+            published: None,
+            ..Self::new(&Subscription::plain(""), target)
         }
     }
 

@@ -113,6 +113,7 @@ impl Swarm {
             }
             if conn.state == State::Subscribed {
                 self.waiting[conn.group.index()].push(token, self.looked_ns);
+                self.plan_calls(token);
             }
         }
         match visit {
@@ -164,6 +165,7 @@ impl Swarm {
         if conn.asked {
             self.inbound.unanswered(&mut conn);
         }
+        self.inbound.calls_ended(&conn);
         let counters = &mut self.inbound.counters;
         let account = &mut self.inbound.groups[conn.group.index()].account;
         if conn.has_subscribed() && !conn.booked && conn.state != State::Leaving {

@@ -10,6 +10,7 @@ use pubsub_wire::encode::{self, MsgView, Place};
 use pubsub_wire::value::{
     Bound, Dropped, From, Lag, Ledger, Mode, Overflow, Pending, Settings, Welcome,
 };
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use tungstenite::protocol::frame::Frame;
@@ -54,6 +55,21 @@ pub struct Script {
     pub lost: u64,
     /// The answer to `subscribe` is an error.
     pub refuses: bool,
+    /// How calls are answered.
+    pub calls: Answer,
+}
+
+/// How a call is answered.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// As it should be.
+    Right,
+    /// With what another call asked for.
+    Wrong,
+    /// With an error of this code.
+    Error(&'static str),
+    /// Never.
+    None,
 }
 
 impl Script {
@@ -65,6 +81,7 @@ impl Script {
             delivered: Some(messages as u64),
             lost: 0,
             refuses: false,
+            calls: Answer::Right,
         }
     }
 }
@@ -181,6 +198,10 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
                     })?;
                 }
             }
+            Command::Call(call) => {
+                let params: Value = serde_json::from_str(call.params).unwrap();
+                answer(&mut socket, id, script.calls, &params)?;
+            }
             Command::Publish(publish) => {
                 published += 1;
                 say(&mut socket, |out| {
@@ -190,6 +211,32 @@ fn speak(socket: TcpStream, script: &Script) -> tungstenite::Result<()> {
             other => panic!("unexpected: {other:?}"),
         }
     }
+}
+
+/// An echo without its executions, or an order that was filled.
+fn answer(
+    socket: &mut WebSocket<TcpStream>,
+    id: Option<&Id>,
+    how: Answer,
+    params: &Value,
+) -> tungstenite::Result<()> {
+    let mut result = match params.get("client_order_id") {
+        Some(client) => json!({"order_id": "o", "client_order_id": client, "status": "filled"}),
+        None => {
+            json!({"request": params["request"], "timestamp": params["timestamp"], "address": params["address"]})
+        }
+    };
+    match how {
+        Answer::Right => {}
+        Answer::Wrong => result["request"] = json!(-1),
+        Answer::Error(code) => {
+            let id = id.expect("a call has an id").as_json();
+            let text = format!(r#"{{"op":"error","id":{id},"code":"{code}","message":"no"}}"#);
+            return socket.send(Message::text(text));
+        }
+        Answer::None => return Ok(()),
+    }
+    say(socket, |out| encode::reply(out, id, &result.to_string()))
 }
 
 fn take(socket: &mut WebSocket<TcpStream>, topic: &str, step: &Step) -> tungstenite::Result<()> {
