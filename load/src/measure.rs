@@ -26,7 +26,7 @@ pub struct Process {
     pub cpu_ns: u64,
     /// Time that they were ready to run and had no core, nanoseconds: others had it.
     pub starved_ns: u64,
-    /// Its share of the memory it has mapped, bytes.
+    /// Its share of the memory it has mapped, bytes; of another user's process its anonymous memory.
     pub pss_bytes: u64,
     /// How often its threads have waited for something.
     pub waits: u64,
@@ -119,8 +119,7 @@ pub fn own_thread_starved_ns() -> io::Result<u64> {
 
 /// Samples one process.
 pub fn process(pid: u32) -> io::Result<Process> {
-    let rollup = fs::read_to_string(proc(pid).join("smaps_rollup"))?;
-    let pss_bytes = field(&rollup, "Pss:").unwrap_or(0) * 1024;
+    let pss_bytes = pss_bytes(pid)?;
     let cmdline = fs::read(proc(pid).join("cmdline"))?;
     let (cpu_ns, starved_ns) = ran_and_starved(pid)?;
     Ok(Process {
@@ -131,6 +130,15 @@ pub fn process(pid: u32) -> io::Result<Process> {
         pss_bytes,
         waits: waits(pid)?,
     })
+}
+
+/// Its share of memory; of another user's process, which does not show it, the memory that is certainly its own.
+fn pss_bytes(pid: u32) -> io::Result<u64> {
+    let (text, name) = match fs::read_to_string(proc(pid).join("smaps_rollup")) {
+        Ok(rollup) => (rollup, "Pss:"),
+        Err(_) => (fs::read_to_string(proc(pid).join("status"))?, "RssAnon:"),
+    };
+    Ok(field(&text, name).unwrap_or(0) * 1024)
 }
 
 /// The process that listens on this address, and of several the one the others descend from.

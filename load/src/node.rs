@@ -28,6 +28,27 @@ pub fn of(root: u32) -> Option<Node> {
     addresses.into_iter().take(ASKED_MAX).find_map(status)
 }
 
+/// The process that says it is the root of the node which listens there; it is asked on the next port, where a node's status is unless
+/// it was told otherwise. `None`: nobody there says so.
+pub fn listening_on(addr: SocketAddr) -> Option<u32> {
+    let next = addr.port().checked_add(1)?;
+    root(SocketAddr::new(addr.ip(), next), addr.port())
+}
+
+/// The root of a node whose status is here and which listens on that port.
+fn root(status: SocketAddr, port: u16) -> Option<u32> {
+    let answer = http::get(status, "/status", PATIENCE).ok()?;
+    let root: Root = serde_json::from_slice(&answer).ok()?;
+    (root.listen.port() == port).then_some(root.pid)
+}
+
+/// Which process a node is, and where.
+#[derive(Deserialize)]
+struct Root {
+    listen: SocketAddr,
+    pid: u32,
+}
+
 fn status(addr: SocketAddr) -> Option<Node> {
     serde_json::from_slice(&http::get(addr, "/status", PATIENCE).ok()?).ok()
 }
@@ -37,6 +58,22 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    #[test]
+    fn a_node_that_listens_on_the_port_says_which_process_it_is() {
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = admin.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut socket in admin.incoming().map_while(Result::ok) {
+                let mut request = [0; 1024];
+                if socket.read(&mut request).is_ok_and(|n| n > 0) {
+                    let body = r#"{"node":"a","listen":"0.0.0.0:8124","pid":77}"#;
+                    let _ = write!(socket, "HTTP/1.0 200 OK\r\n\r\n{body}");
+                }
+            }
+        });
+        assert_eq!((root(addr, 8124), root(addr, 8126)), (Some(77), None));
+    }
 
     #[test]
     fn a_node_is_found_where_its_processes_listen() {

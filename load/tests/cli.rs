@@ -121,6 +121,30 @@ fn a_status_instead_of_an_upgrade_is_shown() {
 }
 
 #[test]
+fn a_server_that_is_none_of_ours_is_told_by_what_it_answers() {
+    let cases: [(&'static [u8], &str); 5] = [
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            "HTTP 200 OK instead of 101: is this a WebSocket address?",
+        ),
+        (
+            b"HTTP/1.1 301 Moved Permanently\r\nLocation: /x\r\n\r\n",
+            "it redirects",
+        ),
+        (
+            b"HTTP/1.1 403 Forbidden\r\n\r\n",
+            "it does not let this client in",
+        ),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "it speaks TLS"),
+        (b"", "closed the connection before it answered the upgrade"),
+    ];
+    for (answer, part) in cases {
+        let line = fails_with(&quick_ramp(answers(answer)), 69);
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
 fn what_speaks_no_http_is_no_websocket() {
     let line = fails_with(&quick_ramp(answers(b"-ERR unknown command\r\n")), 69);
     assert!(line.contains("does not speak WebSocket"), "{line}");

@@ -17,7 +17,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(server: Option<u32>) -> Self {
+    pub(super) fn new(servers: &[u32]) -> Self {
         let begun_ns = clock::mono_ns();
         Self {
             begun_ns,
@@ -26,16 +26,17 @@ impl Line {
                 wall_us: clock::wall_us(),
             },
             own_ns: clock::process_cpu_ns(),
-            server: server.and_then(sample),
+            server: sample(servers),
             late_ns: 0,
         }
     }
 }
 
-pub(super) fn sample(server: u32) -> Option<measure::Sample> {
-    measure::tree(server)
-        .ok()
-        .filter(|sample| !sample.processes.is_empty())
+/// All processes of these trees; `None`: there are none.
+pub(super) fn sample(roots: &[u32]) -> Option<measure::Sample> {
+    let trees = roots.iter().filter_map(|root| measure::tree(*root).ok());
+    let processes: Vec<_> = trees.flat_map(|tree| tree.processes).collect();
+    (!processes.is_empty()).then_some(measure::Sample { processes })
 }
 
 impl Running<'_> {

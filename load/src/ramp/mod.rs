@@ -11,10 +11,12 @@ pub mod groups;
 pub mod memory;
 mod progress;
 pub mod row;
+mod servers;
 mod start;
 pub mod verdict;
 
-use crate::args::{Ramp as Asked, ServerPid};
+use crate::args::Ramp as Asked;
+use crate::clock;
 use crate::failure::Failure;
 use crate::fleet::{Fleet, Taken};
 use crate::hdr::Interval;
@@ -24,8 +26,7 @@ use crate::record::recorder::Recorder;
 use crate::record::{self, Beside, End};
 use crate::scenario::{Due, Ramp};
 use crate::swarm::{Counters, Losses, Tally};
-use crate::{clock, measure};
-use costs::{Line, sample};
+use costs::Line;
 use files::Files;
 use memory::Memory;
 use progress::Progress;
@@ -60,7 +61,8 @@ struct Running<'a> {
     asked: &'a Asked,
     fleet: Fleet,
     files: Files<'a>,
-    server: Option<u32>,
+    /// Roots of their trees.
+    servers: Vec<u32>,
     progress: Progress,
     recorder: Recorder,
     begun_ns: u64,
@@ -82,26 +84,19 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     fn new(asked: &'a Asked) -> Result<Self, Failure> {
-        let server = match asked.server {
-            ServerPid::Auto => measure::listener(asked.targets[0].addr),
-            ServerPid::Pid(pid) if sample(pid).is_none() => {
-                return Err(Failure::unavailable(format!(
-                    "--server-pid {pid}: no such process, or not ours to look at"
-                )));
-            }
-            ServerPid::Pid(pid) => Some(pid),
-            ServerPid::None => None,
-        };
+        let servers = servers::servers(asked)?;
         let files = Files::open(asked, clock::wall_us())?;
+        let fleet = start::fleet(asked)?;
+        let line = Line::new(&servers);
         let mut running = Self {
             asked,
-            fleet: start::fleet(asked)?,
+            fleet,
             files,
-            server,
+            begun_ns: line.begun_ns,
+            line,
+            recorder: Recorder::new(begin::beginning(asked, servers.first().copied())),
+            servers,
             progress: Progress::new(asked.plan.duration()),
-            recorder: Recorder::new(begin::beginning(asked, server)),
-            begun_ns: clock::mono_ns(),
-            line: Line::new(server),
             whole: Tally::new(asked.outliers),
             failed_before: 0,
             closed_before: 0,
@@ -204,7 +199,7 @@ impl<'a> Running<'a> {
 
     /// Ends a line here and begins the next.
     fn row(&mut self, clients: usize, taken: &Taken) -> Row {
-        let begun = std::mem::replace(&mut self.line, Line::new(self.server));
+        let begun = std::mem::replace(&mut self.line, Line::new(&self.servers));
         let seconds = (self.line.begun_ns - begun.begun_ns) as f64 / 1e9;
         let (tally, slow) = (taken.healthy(), taken.slow());
         self.whole.add(&tally);

@@ -26,7 +26,9 @@ pub enum ConnectError {
         why: UpgradeError,
     },
     /// It ended before the handshake was done.
-    #[error("{addr} closed the connection before it answered the upgrade")]
+    #[error(
+        "{addr} closed the connection before it answered the upgrade: is it a WebSocket server without TLS?"
+    )]
     Closed {
         /// Where to.
         addr: SocketAddr,

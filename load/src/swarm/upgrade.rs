@@ -11,6 +11,9 @@ pub const HEAD_MAX: usize = 16 * 1024;
 /// Most header lines of a response; proxies add a dozen.
 const HEADERS_MAX: usize = 64;
 
+/// What a TLS server answers to plain text: an alert of any version (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = &[21, 3];
+
 /// A request that was sent and what its answer must prove.
 #[derive(Debug)]
 pub struct Upgrade {
@@ -61,6 +64,11 @@ impl Upgrade {
             Ok(httparse::Status::Partial) if answer.len() < HEAD_MAX => return Ok(None),
             Ok(httparse::Status::Partial) => {
                 return Err(UpgradeError::NotWebSocket("its response head does not end"));
+            }
+            Err(_) if answer.starts_with(TLS_ALERT) => {
+                return Err(UpgradeError::NotWebSocket(
+                    "it speaks TLS: give the address of a port that doesn't",
+                ));
             }
             Err(_) => return Err(UpgradeError::NotWebSocket("what it answered is not HTTP")),
         };
@@ -173,6 +181,8 @@ mod tests {
     fn what_is_not_http_is_said() {
         let error = Upgrade::new(&target()).check(b"+PONG\r\n").unwrap_err();
         assert!(matches!(error, UpgradeError::NotWebSocket(_)));
+        let alert = Upgrade::new(&target()).check(&[21, 3, 1, 0, 2, 2, 70]);
+        assert!(alert.unwrap_err().to_string().contains("it speaks TLS"));
         let endless = [b"HTTP/1.1 101 x\r\n".as_slice(), &vec![b'a'; HEAD_MAX]].concat();
         assert!(matches!(
             Upgrade::new(&target()).check(&endless),
