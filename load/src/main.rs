@@ -39,6 +39,9 @@ fn member() -> Result<u8, Failure> {
         .try_clone_to_owned()
         .map_err(Failure::fault)?;
     match fleet::member::serve(UnixStream::from(socket)) {
+        Err(fleet::member::MemberError::Socket(error)) => Err(Failure::usage(format!(
+            "member: standard input is no coordinator ({error}): this command is for pubsub-load itself"
+        ))),
         // Whoever ordered it has been told, or is gone.
         Err(_) => Ok(failure::exit::FAULT),
         Ok(()) => Ok(0),

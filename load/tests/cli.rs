@@ -79,6 +79,9 @@ fn arguments_that_cannot_be_meant_are_one_line_and_sixty_four() {
     assert!(line.contains("--url localhost"), "{line}");
     fails_with(&ran(&["--every", "soon"]), 64);
     fails_with(&ran(&["dance"]), 64);
+    let output = load(&["member"]).stdin(Stdio::null()).output().unwrap();
+    let line = fails_with(&output, 64);
+    assert!(line.contains("for pubsub-load itself"), "{line}");
     let line = fails_with(&ran(&["--slow", "5%:sleep"]), 64);
     assert!(line.contains("expected stall, read=RATE"), "{line}");
     let line = fails_with(&ran(&["--settings", "{\"topic\":\"x\"}"]), 64);

@@ -40,7 +40,7 @@ impl Running<'_> {
             table,
             latency_ms,
             standing: standing(end, self.row.clients, &books.counters, &groups, &losses),
-            memory: PerConnection::of(self.memory_before, self.memory, self.row.clients),
+            memory: PerConnection::of(self.memory_before, self.memory, self.row.connected),
             limit: &self.limit,
             clocks: &self.clocks,
             windows: self.windows,
