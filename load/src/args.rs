@@ -222,6 +222,15 @@ pub struct Ramp {
     pub told: Told,
 }
 
+impl Ramp {
+    /// What its connections are for, in a word: the topic, or the method that they call.
+    pub fn subject(&self) -> &str {
+        let topic = self.subscriptions.first().map(|first| first.topic.as_str());
+        let method = self.calls.as_ref().map(|calls| calls.method.name());
+        method.or(topic).unwrap_or_default()
+    }
+}
+
 /// How the server's process is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPid {

@@ -171,7 +171,7 @@ impl<'a> Running<'a> {
             }
             (_, Some(why)) if counters.subscribed == 0 => Err(Failure::unavailable(format!(
                 "the server refuses the subscription to {:?}: {why}",
-                self.asked.subscriptions[0].topic
+                self.asked.subject()
             ))),
             _ => Ok(()),
         }
