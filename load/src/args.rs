@@ -38,7 +38,7 @@ pub const MEMBER: &str = "member";
 const EXAMPLES: &str = "\
 Examples:
   pubsub-load                                      100 more connections every 15 s up to 10,000, then a minute's hold
-  pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv --json ramp.json
+  pubsub-load ramp --step 100 --every 2s --max 3000 --csv ramp.csv --json ramp.json --report ramp.html
   pubsub-load ramp --topic 'quotes.*' --settings '{\"overflow\":\"conflate\",\"bound\":{\"messages\":64}}'
   pubsub-load ramp --max 1000 --slow 5%:stall --slow 1%:read=2KB/s --slow 1%:pause=5s
   pubsub-load ramp --topic 'quotes.*' --settings '{\"rate\":{\"mode\":\"sample\",\"ms\":100}}' --settings '{\"credit\":100}'

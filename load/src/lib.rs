@@ -9,7 +9,8 @@
 //! - [`ramp`], [`publish`]: the commands
 //! - [`doctor`]: whether the machine has what so many connections need
 //! - [`threshold`]: what a run must hold; pure. [`hdr`]: its latencies for other tools
-//! - [`record`]: a whole run as data; pure. [`output`], [`aside`]: the files it is left in
+//! - [`record`]: a whole run as data; pure. [`report`]: the same as a page, [`number`] as people read it; pure
+//! - [`output`], [`aside`]: the files it is left in
 //! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
 //! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
@@ -29,11 +30,13 @@ pub mod interrupt;
 pub mod machine;
 pub mod measure;
 pub mod node;
+pub mod number;
 pub mod output;
 pub mod publish;
 pub mod publisher;
 pub mod ramp;
 pub mod record;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod swarm;

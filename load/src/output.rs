@@ -3,6 +3,7 @@ use crate::args::Told;
 use crate::aside::Aside;
 use crate::failure::Failure;
 use crate::record::Run;
+use crate::report;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Output {
     json: Option<Named>,
+    report: Option<Named>,
 }
 
 /// A file and the flag that names it.
@@ -25,6 +27,7 @@ impl Output {
     pub fn open(told: &Told) -> Result<Self, Failure> {
         Ok(Self {
             json: open("--json", told.json.as_deref())?,
+            report: open("--report", told.report.as_deref())?,
         })
     }
 
@@ -34,6 +37,9 @@ impl Output {
             let mut text = serde_json::to_vec_pretty(run).map_err(Failure::fault)?;
             text.push(b'\n');
             json.write(&text)?;
+        }
+        if let Some(report) = self.report {
+            report.write(report::html(run).as_bytes())?;
         }
         Ok(())
     }

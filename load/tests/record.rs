@@ -109,10 +109,16 @@ fn a_run_leaves_its_lines_its_groups_and_its_verdict() {
 #[test]
 fn no_secret_of_a_url_is_left_anywhere() {
     let dir = tempfile::tempdir().unwrap();
-    let json = dir.path().join("run.json");
-    ramp(Script::honest(1), &["--json", json.to_str().unwrap()]);
-    let text = std::fs::read_to_string(&json).unwrap();
-    assert!(!text.contains("hush"), "{text}");
+    let (json, report) = (dir.path().join("run.json"), dir.path().join("run.html"));
+    let [json_name, report_name] = [&json, &report].map(|path| path.to_str().unwrap());
+    ramp(
+        Script::honest(1),
+        &["--json", json_name, "--report", report_name],
+    );
+    for path in [&json, &report] {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(!text.contains("hush") && text.contains("/ws?***"), "{text}");
+    }
     let (run, _) = recorded(&json);
     assert!(
         run.asked.urls[0].ends_with("/ws?***"),
@@ -120,6 +126,20 @@ fn no_secret_of_a_url_is_left_anywhere() {
         run.asked.urls
     );
     assert!(run.command.iter().any(|word| word.ends_with("/ws?***")));
+}
+
+#[test]
+fn the_page_is_that_of_the_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, report) = (dir.path().join("run.json"), dir.path().join("run.html"));
+    let [json_name, report_name] = [&json, &report].map(|path| path.to_str().unwrap());
+    ramp(
+        Script::honest(3),
+        &["--json", json_name, "--report", report_name],
+    );
+    let (run, _) = recorded(&json);
+    let page = std::fs::read_to_string(&report).unwrap();
+    assert_eq!(page, pubsub_load::report::html(&run));
 }
 
 #[test]

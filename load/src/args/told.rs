@@ -8,6 +8,9 @@ pub struct Told {
     /// File for the whole run as one JSON object: command, machine, limits, versions, every line, groups, verdict
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// File for a report to look at and to hand on: one HTML page with plots, which opens without network
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
     /// The command line, as typed.
     #[arg(skip)]
     pub command: Vec<String>,
