@@ -52,6 +52,9 @@ then every subscription is asked for its ledger, and with --slow or --settings a
 of the newest value a connection holds at the moment when the next one comes, weighted by how long it was held. A connection that
 the policy 'disconnect' closes is counted with its close code: 4001, or 1006 where it was closed hard since it took nothing.
 
+On a terminal the run is shown as it goes on; q or Ctrl-C ends it in order, once more leaves at once. Lines that would go to the
+terminal itself follow at its end.
+
 Exit codes: 0 done; 1 books that do not close, messages out of order, or a process of the swarm that was lost; 64 arguments;
 69 no server there, or a limit of this machine; 70 a fault of this program; 99 a threshold missed, where the run itself is in order.
 Environment of the 2012 prototype: OUTLIER_SIZE (10), INTERVAL_BETWEEN_NEW_CLIENTS_SECS (15).";
@@ -78,13 +81,13 @@ pub struct Cli {
 enum Command {
     /// Add connections step by step and measure (the default command)
     #[command(after_help = EXAMPLES)]
-    Ramp(RampArgs),
+    Ramp(Box<RampArgs>),
     /// Connect once, at a steady rate, and stay: what very many connections cost, and whether any is lost
     #[command(after_help = SOAK)]
-    Soak(SoakArgs),
+    Soak(Box<SoakArgs>),
     /// Call at a rate that waits for no answer, and measure the answers
     #[command(after_help = orders::EXAMPLES)]
-    Orders(orders::OrdersArgs),
+    Orders(Box<orders::OrdersArgs>),
     /// Publish at a fixed rate and measure the acknowledgements
     Publish(PublishArgs),
     /// Hold the limits of this machine against what so many connections need; exit 69 when it is short

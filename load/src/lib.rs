@@ -10,7 +10,7 @@
 //! - [`doctor`]: whether the machine has what so many connections need
 //! - [`threshold`]: what a run must hold; pure. [`hdr`]: its latencies for other tools
 //! - [`record`]: a whole run as data; pure. [`report`]: the same as a page, [`number`] as people read it; pure
-//! - [`output`], [`aside`]: the files it is left in
+//! - [`output`], [`aside`]: the files it is left in. [`view`]: a run as it goes on, on a terminal
 //! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
 //! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
@@ -43,3 +43,4 @@ pub mod swarm;
 pub mod target;
 pub mod threshold;
 pub mod units;
+pub mod view;

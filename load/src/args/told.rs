@@ -11,6 +11,9 @@ pub struct Told {
     /// File for a report to look at and to hand on: one HTML page with plots, which opens without network
     #[arg(long, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
+    /// Signs of life in lines, also on a terminal
+    #[arg(long)]
+    pub no_tui: bool,
     /// The command line, as typed.
     #[arg(skip)]
     pub command: Vec<String>,

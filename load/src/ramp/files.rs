@@ -1,29 +1,26 @@
 //! What a run writes line by line: the report, and the log of histograms. Each line is written whole, so that the files are whole
 //! whenever the run ends.
+use super::lines::Lines;
 use super::row::{self, Row};
 use crate::args::Ramp as Asked;
 use crate::failure::Failure;
 use crate::hdr::{HdrLog, Interval};
 use crate::swarm::Tally;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 pub(super) struct Files<'a> {
     asked: &'a Asked,
-    csv: Box<dyn Write>,
+    csv: Lines,
     hdr: Option<HdrLog<File>>,
 }
 
 impl<'a> Files<'a> {
     /// Opens what is asked for, and writes what stands above the lines.
     pub(super) fn open(asked: &'a Asked, begun_us: u64) -> Result<Self, Failure> {
-        let csv: Box<dyn Write> = match &asked.csv {
-            Some(path) => Box::new(
-                File::create(path).map_err(|error| unwritable("--csv", Some(path), &error))?,
-            ),
-            None => Box::new(io::stdout()),
-        };
+        let csv = Lines::open(asked.csv.as_deref())
+            .map_err(|error| unwritable("--csv", asked.csv.as_deref(), &error))?;
         let hdr = match &asked.hdr {
             Some(path) => Some(
                 HdrLog::create(path, begun_us)
@@ -57,9 +54,21 @@ impl<'a> Files<'a> {
         Ok(())
     }
 
+    /// A terminal that lines would go to is taken.
+    pub(super) fn hold(&mut self) {
+        self.csv.hold();
+    }
+
+    /// It has been given back.
+    pub(super) fn release(&mut self) -> Result<(), Failure> {
+        self.csv
+            .release()
+            .map_err(|error| unwritable("--csv", self.asked.csv.as_deref(), &error))
+    }
+
     fn line(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.csv, "{line}")
-            .and_then(|()| self.csv.flush())
+        self.csv
+            .line(line)
             .map_err(|error| unwritable("--csv", self.asked.csv.as_deref(), &error))
     }
 }

@@ -8,6 +8,7 @@ mod costs;
 mod ending;
 mod files;
 pub mod groups;
+mod lines;
 pub mod memory;
 mod progress;
 pub mod row;
@@ -60,10 +61,11 @@ pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
 struct Running<'a> {
     asked: &'a Asked,
     fleet: Fleet,
+    /// Before the files: their lines may have to wait for the terminal that it has taken.
+    progress: Progress,
     files: Files<'a>,
     /// Roots of their trees.
     servers: Vec<u32>,
-    progress: Progress,
     recorder: Recorder,
     begun_ns: u64,
     line: Line,
@@ -96,7 +98,7 @@ impl<'a> Running<'a> {
             line,
             recorder: Recorder::new(begin::beginning(asked, servers.first().copied())),
             servers,
-            progress: Progress::new(asked.plan.duration()),
+            progress: Progress::new(asked),
             whole: Tally::new(asked.outliers),
             failed_before: 0,
             closed_before: 0,
@@ -111,6 +113,9 @@ impl<'a> Running<'a> {
             loop_lag_ms: 0.0,
         };
         running.memory_before = running.memory();
+        if running.progress.is_view() {
+            running.files.hold();
+        }
         Ok(running)
     }
 
@@ -123,9 +128,10 @@ impl<'a> Running<'a> {
             self.fleet.work(wait);
             let counters = self.fleet.counters();
             self.nothing_works(&counters)?;
-            self.progress.show(&counters, clients);
+            let doubt = self.doubt();
+            self.progress.show(&counters, clients, doubt);
             if interrupt.came() {
-                self.progress.clear();
+                self.give_back()?;
                 eprintln!(
                     "interrupted: the ramp ends here, the books follow (once more to leave at once)"
                 );
@@ -149,8 +155,22 @@ impl<'a> Running<'a> {
                 }
             }
         }
-        self.progress.clear();
+        self.give_back()?;
         Ok(End::Planned)
+    }
+
+    /// Why the run no longer counts as a measurement of the server.
+    fn doubt(&self) -> Option<String> {
+        let lost = self.fleet.losses().pop();
+        let lost = lost.map(|loss| format!("a process of the swarm {}", loss.why));
+        let others = [&self.limit, &self.clocks].map(Trouble::why);
+        lost.or_else(|| others.into_iter().flatten().next().map(str::to_owned))
+    }
+
+    /// The terminal is for lines again.
+    fn give_back(&mut self) -> Result<(), Failure> {
+        self.progress.clear();
+        self.files.release()
     }
 
     /// When not one connection has come about, or not one subscription, or nobody is left, there is nothing to measure.
@@ -214,7 +234,8 @@ impl<'a> Running<'a> {
         self.judge(&mut row, taken);
         self.judge_clocks(&mut row, &begun, tally.early + slow.early);
         let beside = self.beside(&begun, taken, seconds);
-        self.recorder.line(&row, beside);
+        let line = self.recorder.line(&row, beside);
+        self.progress.line(line);
         self.loop_lag_ms = self.loop_lag_ms.max(row.loop_lag_ms);
         row
     }

@@ -113,6 +113,11 @@ impl Trouble {
         self.windows += 1;
         self.first.get_or_insert((clients, why));
     }
+
+    /// Why it was so, the first time.
+    pub fn why(&self) -> Option<&str> {
+        self.first.as_ref().map(|(_, why)| why.as_str())
+    }
 }
 
 /// Whether the table of the groups is shown.

@@ -24,7 +24,7 @@ pub use latency::Latency;
 pub use line::{
     Beside, Connections, Line, Machine as MachineLoad, Messages, Own, Percentiles, Role, Server,
 };
-pub use outcome::{Books, Cause, End, Kind, Verdict};
+pub use outcome::{Books, Cause, End, Kind, Verdict, causes};
 pub use recorder::Recorder;
 pub use roles::roles;
 pub use surroundings::{Asked, Limits, Machine, Subscription, Versions};

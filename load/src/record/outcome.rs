@@ -104,7 +104,7 @@ pub struct Cause {
 }
 
 /// All troubles of a run by cause.
-pub(super) fn causes(counters: &Counters) -> Vec<Cause> {
+pub fn causes(counters: &Counters) -> Vec<Cause> {
     let of = |kind, causes: &Causes| -> Vec<Cause> {
         let ranked = causes.ranked().into_iter();
         let cause = |(cause, count): (&str, u64)| Cause {
