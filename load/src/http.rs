@@ -10,7 +10,8 @@ const ANSWER_MAX: u64 = 16 << 20;
 pub fn get(addr: SocketAddr, path: &str, patience: Duration) -> io::Result<Vec<u8>> {
     let mut socket = TcpStream::connect_timeout(&addr, patience)?;
     socket.set_read_timeout(Some(patience))?;
-    write!(socket, "GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n");
+    socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.take(ANSWER_MAX).read_to_end(&mut answer)?;
     body(&answer)

@@ -56,39 +56,35 @@ fn status(addr: SocketAddr) -> Option<Node> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
 
-    #[test]
-    fn a_node_that_listens_on_the_port_says_which_process_it_is() {
+    /// Answers every request with this body.
+    fn admin(body: &'static str) -> SocketAddr {
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = admin.local_addr().unwrap();
         std::thread::spawn(move || {
             for mut socket in admin.incoming().map_while(Result::ok) {
-                let mut request = [0; 1024];
-                if socket.read(&mut request).is_ok_and(|n| n > 0) {
-                    let body = r#"{"node":"a","listen":"0.0.0.0:8124","pid":77}"#;
+                // Closing with a part of it unread would take the answer back.
+                let head = BufReader::new(&socket).lines().map_while(Result::ok);
+                if head.take_while(|line| !line.is_empty()).count() > 0 {
                     let _ = write!(socket, "HTTP/1.0 200 OK\r\n\r\n{body}");
                 }
             }
         });
+        addr
+    }
+
+    #[test]
+    fn a_node_that_listens_on_the_port_says_which_process_it_is() {
+        let addr = admin(r#"{"node":"a","listen":"0.0.0.0:8124","pid":77}"#);
         assert_eq!((root(addr, 8124), root(addr, 8126)), (Some(77), None));
     }
 
     #[test]
     fn a_node_is_found_where_its_processes_listen() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let admin = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = admin.local_addr().unwrap();
-        std::thread::spawn(move || {
-            for mut socket in admin.incoming().map_while(Result::ok) {
-                let mut request = [0; 1024];
-                if socket.read(&mut request).is_ok_and(|n| n > 0) {
-                    let body = r#"{"node":"a","version":"1.2.3","hub":{}}"#;
-                    let _ = write!(socket, "HTTP/1.0 200 OK\r\n\r\n{body}");
-                }
-            }
-        });
+        let addr = admin(r#"{"node":"a","version":"1.2.3","hub":{}}"#);
         let node = Node {
             node: "a".to_owned(),
             version: "1.2.3".to_owned(),
