@@ -170,6 +170,7 @@ mod tests {
     fn a_small_terminal_shows_what_counts_in_words() {
         let picture = drawn(&running(), 40, 12);
         let texts = [
+            "900 subscribers",
             "779 of 780",
             "p50 9 ms",
             "p99 180 ms",
@@ -178,6 +179,19 @@ mod tests {
             "INVALID",
         ];
         shows(&picture, &texts);
+    }
+
+    #[test]
+    fn a_doubt_that_is_of_no_line_is_seen_without_a_count() {
+        let mut screen = Screen::new("t".to_owned(), 1, 10.0);
+        screen.stands(Standing {
+            at_s: 1.0,
+            doubt: Some("a process of the swarm was killed".to_owned()),
+            ..Standing::default()
+        });
+        let picture = drawn(&screen, 120, 40);
+        shows(&picture, &["INVALID ", "a process of the swarm was killed"]);
+        assert!(!picture.iter().any(|row| row.contains("no trouble")));
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(in super::super) fn trouble(frame: &mut Frame<'_>, area: Rect, screen: &Scre
     if let Some(doubt) = &screen.now.doubt {
         lines.push(Line::from(span(doubt.clone(), colour(Color::Yellow))));
     }
-    if screen.now.errors.is_empty() {
+    if screen.now.errors.is_empty() && screen.now.doubt.is_none() {
         lines.push(Line::from(span("no trouble", colour(Color::Green))));
     }
     for cause in &screen.now.errors {
@@ -154,9 +154,13 @@ fn validity(screen: &Screen) -> Line<'static> {
             format!("valid: {lines} of {lines} lines"),
             colour(Color::Green),
         )),
-        ((invalid, lines), _) => Line::from(span(
-            format!("INVALID: {invalid} of {lines} lines"),
-            colour(Color::Yellow).patch(strong()),
-        )),
+        ((invalid, lines), _) => {
+            // A process that was lost spoils a run whose lines are all right.
+            let text = match invalid {
+                0 => "INVALID".to_owned(),
+                _ => format!("INVALID: {invalid} of {lines} lines"),
+            };
+            Line::from(span(text, colour(Color::Yellow).patch(strong())))
+        }
     }
 }

@@ -8,8 +8,12 @@ use ratatui::style::Color;
 use ratatui::text::Line;
 use ratatui::widgets::{LineGauge, Paragraph};
 
+/// Below this width the title needs the room more than the keys' explanation.
+const NARROW: u16 = 70;
+
 pub(in super::super) fn head(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     let keys = match screen.ending {
+        Ending::Planned if area.width < NARROW => span("q ends ", soft()),
         Ending::Planned => span("q ends the run in order ", soft()),
         Ending::Asked => span("ending; q once more leaves at once ", colour(Color::Yellow)),
     };
