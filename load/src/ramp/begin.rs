@@ -21,6 +21,10 @@ pub(super) fn beginning(asked: &Asked, server: Option<u32>) -> Beginning {
         asked: record::Asked {
             urls: asked.targets.iter().map(url).collect(),
             subscriptions: asked.subscriptions.iter().map(subscription).collect(),
+            method: asked
+                .calls
+                .as_ref()
+                .map(|calls| calls.method.name().to_owned()),
             clients: asked.plan.max as u64,
             duration_s: asked.plan.duration().as_secs_f64(),
         },

@@ -9,6 +9,9 @@ pub struct Asked {
     pub urls: Vec<String>,
     /// What its connections subscribed to, in turn.
     pub subscriptions: Vec<Subscription>,
+    /// What its connections called, where they called.
+    #[serde(default)]
+    pub method: Option<String>,
     /// Connections that it was to reach.
     pub clients: u64,
     /// How long it was to take.

@@ -60,15 +60,13 @@ impl fmt::Display for Page<'_> {
 }
 
 fn title(run: &Run) -> String {
-    let topics: Vec<&str> = run
-        .asked
-        .subscriptions
-        .iter()
-        .map(|subscription| subscription.topic.as_str())
-        .collect();
-    let mut topics = topics;
-    topics.dedup();
     let clients = number::count(run.asked.clients);
+    if let Some(method) = &run.asked.method {
+        return format!("{clients} connections that call {method}");
+    }
+    let subscriptions = run.asked.subscriptions.iter();
+    let mut topics: Vec<&str> = subscriptions.map(|of| of.topic.as_str()).collect();
+    topics.dedup();
     format!("{clients} subscribers to {}", topics.join(", "))
 }
 

@@ -55,6 +55,7 @@ fn run(lines: Vec<Line>) -> Run {
                 topic: "quotes.*".to_owned(),
                 ..Subscription::default()
             }],
+            method: None,
             clients: 300,
             duration_s: 30.0,
         },
@@ -224,6 +225,7 @@ fn what_others_wrote_is_text_wherever_it_stands() {
     let evil = "</pre></title></script><script>alert('1')</script>\"&\u{7}";
     let mut run = usual();
     let e = || evil.to_owned();
+    run.asked.method = Some(e());
     run.command.push(e());
     (run.begun, run.schema) = (e(), e());
     run.asked.urls = vec![e()];
