@@ -2,9 +2,9 @@
 use super::Running;
 use super::groups::Report;
 use super::memory::PerConnection;
+use super::row::Row;
 use super::verdict::{Run, Shown, Standing, Verdict};
 use crate::args::Ramp as Asked;
-use crate::fleet::Loss;
 use crate::fleet::message::GroupEnd;
 use crate::record::recorder::Ending;
 use crate::record::{self, End};
@@ -39,7 +39,7 @@ impl Running<'_> {
             groups: &groups,
             table,
             latency_ms,
-            standing: standing(end, self.row.clients, &books.counters, &groups, &losses),
+            standing: standing(end, &self.row, &books.counters, &groups),
             memory: PerConnection::of(self.memory_before, self.memory, self.row.connected),
             limit: &self.limit,
             clocks: &self.clocks,
@@ -124,28 +124,20 @@ fn unmade(counters: &Counters) -> u64 {
     calls.skipped + calls.unanswered + calls.refused_total()
 }
 
-/// Connections that are not up though they should be. That a slow one was closed may be what was asked for.
-fn standing(
-    end: End,
-    clients: usize,
-    counters: &Counters,
-    groups: &[Report],
-    losses: &[Loss],
-) -> Standing {
+/// Connections that should have been up at the end of the last line, and those that were. That a slow one was closed may be what was
+/// asked for.
+fn standing(end: End, row: &Row, counters: &Counters, groups: &[Report]) -> Standing {
     let due = match end {
-        End::Planned => clients as u64,
+        End::Planned => row.clients as u64,
         // Those that were under way are nobody's fault.
-        End::Interrupted => counters.subscribed + counters.failed,
+        End::Interrupted => row.connected as u64 + counters.failed + counters.closed_total(),
     };
-    let closed = |groups: &[Report]| -> u64 {
-        let codes = groups
-            .iter()
-            .flat_map(|group| group.account.closed.values());
-        codes.sum()
-    };
-    let excused = closed(groups.get(1..).unwrap_or_default());
-    let lost: u64 = losses.iter().map(|loss| loss.connections).sum();
-    let up = counters.subscribed.saturating_sub(closed(groups) + lost);
+    let slow = groups.get(1..).unwrap_or_default();
+    let excused: u64 = slow
+        .iter()
+        .flat_map(|group| group.account.closed.values())
+        .sum();
+    let up = row.connected as u64;
     Standing {
         due: due.saturating_sub(excused),
         up,
