@@ -393,6 +393,41 @@ fn long_run(dir: &std::path::Path) -> (Child, std::path::PathBuf) {
     (child, csv)
 }
 
+/// The same program where a process may have so many open files.
+fn limited_to(files: u32, arguments: &[&str]) -> Output {
+    let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_pubsub-load")])
+        .args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_limit_of_open_files_that_is_too_low_makes_more_processes_and_is_named() {
+    let url = url(serve(Script::honest(1)));
+    let twenty = [
+        "--url", &url, "--topic", "t", "--step", "20", "--max", "20", "--every", "300ms", "--hold",
+        "0s",
+    ];
+    let output = limited_to(80, &twenty);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(
+        told.starts_with(
+            "note: the connections are shared by 2 processes, since each may have 80 open files"
+        ),
+        "{told}"
+    );
+    assert!(told.contains("residual 0 (20 ledgers"), "{told}");
+    let output = limited_to(80, &[twenty.as_slice(), &["--processes", "1"]].concat());
+    let line = fails_with(&output, 69);
+    assert!(
+        line.contains("ask for at most 16") && line.contains("--processes auto"),
+        "{line}"
+    );
+}
+
 #[test]
 fn connections_are_shared_by_processes_and_what_they_count_is_one() {
     let output = quick_ramp_with(serve(Script::honest(4)), &["--processes", "2"]);
