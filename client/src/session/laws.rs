@@ -34,8 +34,11 @@ enum Step {
     Append,
     /// The log forgets all but its newest two entries.
     Forget,
-    /// The connection is gone, with all that was under way; another comes.
+    /// The connection is gone, with all that was under way.
     Cut,
+    /// Another comes.
+    Connect,
+    Ledger(usize),
     /// The time has come for what was to be tried later.
     Retry,
 }
@@ -63,6 +66,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Append),
         1 => Just(Step::Forget),
         2 => Just(Step::Cut),
+        4 => Just(Step::Connect),
+        1 => (0..4_usize).prop_map(Step::Ledger),
         1 => Just(Step::Retry),
     ]
 }
@@ -89,9 +94,16 @@ struct Feed {
     credit: Option<u64>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Up,
+    Down,
+}
+
 /// Session and server with the wire between them, and what each has seen.
 struct World {
     session: Session,
+    line: Line,
     now: Instant,
     to_server: VecDeque<String>,
     to_client: VecDeque<String>,
@@ -115,6 +127,7 @@ impl World {
     fn new() -> Self {
         let mut world = Self {
             session: Session::new(NonZeroU32::new(1000).unwrap()),
+            line: Line::Down,
             now: Instant::now(),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
@@ -134,6 +147,10 @@ impl World {
     }
 
     fn connect(&mut self) {
+        if self.line == Line::Up {
+            return;
+        }
+        self.line = Line::Up;
         self.session.handle_connected(&Welcome {
             session: String::new(),
             node: String::new(),
@@ -182,11 +199,15 @@ impl World {
                 self.ask(Ask::Unsubscribe(id, Unsent::Deliver, AnswerTo::Stream));
             }
             Step::Credit(at, n) if at < self.held.len() => self.credit(self.held[at], n),
+            Step::Ledger(at) if at < self.held.len() => {
+                self.ask(Ask::Ledger(self.held[at], AnswerTo::Caller));
+            }
             Step::Release(_)
             | Step::Unsubscribe(_)
             | Step::Finish(_)
             | Step::Drain(_)
-            | Step::Credit(..) => {}
+            | Step::Credit(..)
+            | Step::Ledger(_) => {}
             Step::Publish => self.publish(),
             Step::Call(repeat) => self.call(repeat),
             Step::Take(verdict) => self.take(verdict),
@@ -197,13 +218,14 @@ impl World {
                 self.pump();
             }
             Step::Cut => self.cut(),
+            Step::Connect => self.connect(),
             Step::Retry => {
                 self.now += Duration::from_secs(1);
                 self.session.handle_timeout(self.now);
             }
         }
-        // What is not taken from the session yet has not reached the socket; one step may leave it there.
-        if !matches!(step, Step::Publish | Step::Call(_)) {
+        // What is not taken from the session yet has not reached the socket; many steps may leave it there.
+        if matches!(step, Step::Take(_) | Step::Deliver) {
             self.transmit();
         }
         self.hand_on();
@@ -215,7 +237,11 @@ impl World {
             .extend(std::iter::from_fn(|| session.poll_transmit(now)));
     }
 
+    /// Nothing is asked without a connection.
     fn ask(&mut self, ask: Ask) -> Option<u64> {
+        if self.line == Line::Down {
+            return None;
+        }
         let request = self.session.handle_ask(ask).ok()??;
         assert!(self.asked.insert(request.0));
         Some(request.0)
@@ -244,7 +270,7 @@ impl World {
 
     fn credit(&mut self, id: SubscriptionId, n: u64) {
         let got = self.got.get_mut(&id.0).expect("it is held");
-        if let Some(granted) = &mut got.granted
+        if let (Some(granted), Line::Up) = (&mut got.granted, self.line)
             && self.session.handle_ask(Ask::Credit(id, n)).is_ok()
         {
             *granted += n;
@@ -257,12 +283,14 @@ impl World {
     }
 
     fn cut(&mut self) {
+        if self.line == Line::Down {
+            return;
+        }
+        self.line = Line::Down;
         self.to_server.clear();
         self.to_client.clear();
         self.active.clear();
         self.session.handle_lost(&Closed::lost("cut"));
-        self.hand_on();
-        self.connect();
     }
 
     fn append(&mut self) {
@@ -340,6 +368,11 @@ impl World {
                     *feed.credit.as_mut().expect("only with the setting") += n;
                 }
                 self.pump();
+            }
+            // Its subscription may have been unsubscribed from before.
+            Command::Ledger { topic } => {
+                let ledger = Ledger::default();
+                self.send(|out| encode::ledger(out, id, &topic, "e", &ledger));
             }
             Command::Publish(_) => {
                 let number = id.and_then(Id::as_number).unwrap();
@@ -443,6 +476,7 @@ impl World {
 
     /// Lets everything that is under way arrive; without cuts, refusals or further questions.
     fn settle(&mut self) {
+        self.connect();
         for _ in 0..3 {
             while !self.to_server.is_empty() || !self.to_client.is_empty() || {
                 self.transmit();

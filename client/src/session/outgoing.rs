@@ -27,8 +27,9 @@ impl Outgoing {
 }
 
 impl Session {
-    /// The next frame to send.
+    /// The next frame to send; none while there is no connection.
     pub(crate) fn poll_transmit(&mut self, now: Instant) -> Option<String> {
+        self.frame_bytes?;
         loop {
             let text = match self.transmits.pop_front()? {
                 Outgoing::Text(text) | Outgoing::Publication(_, text) => Some(text),

@@ -429,3 +429,187 @@ fn what_the_server_would_close_for_is_refused_here() {
     );
     assert!(played.sent().is_empty());
 }
+
+#[test]
+fn what_is_let_go_while_there_is_no_connection_is_not_spoken_of_on_the_next() {
+    let mut played = Played::open();
+    let subscription = played.subscribe("t");
+    played.lose();
+    played.session.handle_release(subscription);
+    let outputs = played.outputs();
+    assert!(matches!(outputs.as_slice(), [Output::Ended(id)] if *id == subscription));
+    played.connect();
+    assert!(played.sent().is_empty());
+}
+
+#[test]
+fn an_unsubscribe_from_what_the_server_does_not_have_is_the_end() {
+    let mut played = Played::open();
+    let subscription = played.subscribe("t");
+    let request = played.ask(Ask::Unsubscribe(
+        subscription,
+        Unsent::Discard,
+        AnswerTo::Stream,
+    ));
+    played.error(Some(&id(request)), ErrorCode::NotSubscribed);
+    let outputs = played.outputs();
+    assert!(matches!(outputs.last(), Some(Output::Ended(id)) if *id == subscription));
+    played.sent();
+    played.subscribe("t");
+}
+
+#[test]
+fn a_gap_at_the_very_start_is_told_again_if_it_is_cut_off() {
+    let mut played = Played::open();
+    let after = From::After {
+        epoch: "e".into(),
+        offset: 3,
+        otherwise: Else::Earliest,
+    };
+    let request = played.ask(ask_for(Subscribe {
+        topic: "t".into(),
+        from: Some(after),
+        ..Subscribe::default()
+    }));
+    let command = played.sent_one("subscribe");
+    assert_eq!(command["id"], request.0);
+    played.answer_subscribe(&command, 9);
+    played.lose();
+    played.connect();
+    assert_eq!(played.sent_one("subscribe")["from"]["offset"], 3);
+}
+
+/// A subscription with so much credit.
+fn with_credit(played: &mut Played, credit: u64) -> SubscriptionId {
+    let request = played.ask(ask_for(Subscribe {
+        topic: "t".into(),
+        credit: Some(credit),
+        ..Subscribe::default()
+    }));
+    played.sent();
+    let settings = left(credit);
+    played
+        .hear(|out| server_side::subscribed(out, Some(&id(request)), "t", "e", 0, &settings))
+        .unwrap();
+    match played.answers().pop() {
+        Some((_, Ok(Answer::Subscribed(subscription, _)))) => subscription,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn left(credit: u64) -> Settings {
+    Settings {
+        credit: Some(credit),
+        ..settings()
+    }
+}
+
+#[test]
+fn credit_granted_behind_a_reconfigure_is_not_in_its_answer() {
+    let mut played = Played::open();
+    let subscription = with_credit(&mut played, 1);
+    let change = Box::new(Reconfigure {
+        credit: Patch::Set(5),
+        ..Reconfigure::default()
+    });
+    let request = played.ask(Ask::Reconfigure(subscription, change));
+    let more = Ask::Credit(subscription, 7);
+    played.session.handle_ask(more).unwrap();
+    let settings = left(5);
+    played
+        .hear(|out| server_side::reconfigured(out, Some(&id(request)), "t", &settings))
+        .unwrap();
+    played.sent();
+    played.lose();
+    played.connect();
+    assert_eq!(played.sent_one("subscribe")["credit"], 12);
+}
+
+#[test]
+fn credit_granted_before_a_reconfigure_is_asked_again_is_in_its_answer() {
+    let mut played = Played::open();
+    let subscription = with_credit(&mut played, 1);
+    let request = played.ask(Ask::Reconfigure(subscription, Box::default()));
+    let more = Ask::Credit(subscription, 7);
+    played.session.handle_ask(more).unwrap();
+    played.sent();
+    played.lose();
+    played.connect();
+    let command = played.sent_one("subscribe");
+    assert_eq!(command["credit"], 8);
+    played.answer_subscribe(&command, 0);
+    assert_eq!(played.sent_one("reconfigure")["id"], request.0);
+    let settings = left(8);
+    played
+        .hear(|out| server_side::reconfigured(out, Some(&id(request)), "t", &settings))
+        .unwrap();
+    played.lose();
+    played.connect();
+    assert_eq!(played.sent_one("subscribe")["credit"], 8);
+}
+
+#[test]
+fn what_only_the_lost_connection_could_be_told_is_told_to_none() {
+    let mut played = Played::open();
+    let subscription = with_credit(&mut played, 1);
+    played
+        .session
+        .handle_ask(Ask::Credit(subscription, 2))
+        .unwrap();
+    played.ask(Ask::Ledger(subscription, AnswerTo::Caller));
+    played.lose();
+    played.connect();
+    let sent = played.sent();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert_eq!(
+        (&sent[0]["op"], &sent[0]["credit"]),
+        (&json!("subscribe"), &json!(3))
+    );
+}
+
+/// A subscription that is to be asked for again later.
+fn put_off(played: &mut Played) -> SubscriptionId {
+    let subscription = played.subscribe("t");
+    played.lose();
+    played.connect();
+    let command = played.sent_one("subscribe");
+    let id = Id::number(command["id"].as_u64().unwrap());
+    played.error(Some(&id), ErrorCode::Limit);
+    played.outputs();
+    assert!(played.session.poll_timeout().is_some());
+    subscription
+}
+
+#[test]
+fn what_was_put_off_is_forgotten_with_its_connection_or_its_reader() {
+    let mut played = Played::open();
+    put_off(&mut played);
+    played.lose();
+    assert_eq!(played.session.poll_timeout(), None);
+    played.connect();
+    assert_eq!(played.sent_one("subscribe")["topic"], "t");
+
+    let mut played = Played::open();
+    let subscription = put_off(&mut played);
+    played.session.handle_release(subscription);
+    assert_eq!(played.session.poll_timeout(), None);
+    assert!(played.sent().is_empty());
+}
+
+#[test]
+fn a_question_about_one_that_is_let_go_and_then_refused_is_answered() {
+    let mut played = Played::open();
+    let subscription = played.subscribe("t");
+    played.lose();
+    played.connect();
+    let command = played.sent_one("subscribe");
+    let ledger = played.ask(Ask::Ledger(subscription, AnswerTo::Caller));
+    played.session.handle_release(subscription);
+    let id = Id::number(command["id"].as_u64().unwrap());
+    played.error(Some(&id), ErrorCode::Limit);
+    assert!(matches!(
+        played.answers().as_slice(),
+        [(request, Err(RequestError::Refused(_)))] if *request == ledger
+    ));
+    assert!(played.sent().is_empty());
+}
