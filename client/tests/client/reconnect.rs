@@ -275,6 +275,11 @@ async fn the_time_that_goaway_names_is_kept() {
         server.say(|out| encode::pong(out, Some(&id), 1)).await;
     });
     answer.unwrap();
+    let goaway = client.goaway();
+    assert!(
+        futures::poll!(std::pin::pin!(goaway)).is_pending(),
+        "that was the other's"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -394,16 +399,23 @@ async fn while_a_stream_is_full_silence_proves_nothing() {
     let (builder, mut net) = Net::new();
     let builder = builder.stream_events(NonZeroUsize::MIN);
     let (client, mut server) = Net::pair(builder, &mut net).await;
-    let stream = subscribed(&client, &mut server, "t").await;
+    let mut stream = subscribed(&client, &mut server, "t").await;
     for offset in 1..=3 {
         server.msg("t", offset, "0").await;
     }
     let begun = Instant::now();
-    while begun.elapsed() < 300 * SECOND {
+    for pongs in 1..=24 {
         assert!(matches!(server.frame().await, Some(Message::Pong(_))));
+        assert_eq!(begun.elapsed().as_millis() / 100, pongs * 125);
     }
     assert!(matches!(client.state(), State::Connected { .. }));
-    drop(stream);
+    for expected in 1..=3 {
+        assert_eq!(offset(&event(&mut stream).await), expected);
+    }
+    // Now that it listens, silence is asked about again.
+    let begun = Instant::now();
+    assert!(matches!(server.frame().await, Some(Message::Ping(_))));
+    assert_eq!(begun.elapsed().as_secs(), 25);
 }
 
 #[tokio::test(start_paused = true)]
@@ -445,7 +457,7 @@ async fn saying_goodbye_while_the_server_does_is_the_end_too() {
     let closing = tokio::spawn(async move { client.close().await });
     quiet().await;
     drop(server);
-    assert_eq!(closing.await.unwrap().code(), 1012);
+    assert_eq!(soon(closing).await.unwrap().code(), 1012);
     assert!(net.dialed().await.is_none());
 }
 
