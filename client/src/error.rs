@@ -39,7 +39,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The server answered the handshake with something else than an upgrade.
-    #[error("the server answered {status}")]
+    #[error("the server answered HTTP {status} instead of upgrading to WebSocket")]
     Refused {
         /// HTTP status.
         status: u16,

@@ -133,7 +133,13 @@ async fn its_states_can_be_watched_to_the_end() {
     let Some(State::Reconnecting { attempt, why, .. }) = soon(states.next()).await else {
         panic!()
     };
-    assert_eq!((attempt, why.as_str()), (2, "the server answered 500"));
+    assert_eq!(
+        (attempt, why.as_str()),
+        (
+            2,
+            "the server answered HTTP 500 instead of upgrading to WebSocket"
+        )
+    );
     let mut server = net.accept().await;
     assert!(connected(soon(states.next()).await.unwrap()));
     assert!(connected(client.state()));
@@ -244,7 +250,7 @@ async fn after_its_last_attempt_it_gives_up_and_says_why() {
     net.refuse("502 Bad Gateway").await;
     net.refuse("502 Bad Gateway").await;
     let expected = Closed::GaveUp {
-        why: "the server answered 502".into(),
+        why: "the server answered HTTP 502 instead of upgrading to WebSocket".into(),
     };
     assert_eq!(soon(client.closed()).await, expected);
     assert!(matches!(soon(stream.next()).await, Some(Event::Closed(how)) if how == expected));
