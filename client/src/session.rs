@@ -316,13 +316,16 @@ impl Session {
     fn subscription(&mut self, id: SubscriptionId) -> Result<&mut Subscription, Refusal> {
         let text = self.texts.get(&id);
         let subscription = text.and_then(|text| self.subscriptions.get_mut(text));
-        subscription
-            .ok_or_else(|| Refusal::local(ErrorCode::NotSubscribed, "this subscription has ended"))
+        subscription.ok_or_else(gone)
     }
 
     fn number(&mut self) -> RequestId {
         RequestId(next(&mut self.numbers))
     }
+}
+
+fn gone() -> Refusal {
+    Refusal::local(ErrorCode::NotSubscribed, "this subscription has ended")
 }
 
 fn encoded(id: Option<RequestId>, command: &Command<'_>) -> String {

@@ -1,4 +1,5 @@
 //! From one connection to the next: what goes on, what is asked again, and what ends because nobody knows.
+use super::gone;
 use super::outgoing::Outgoing;
 use super::{
     Answer, AnswerTo, End, Output, Pending, Place, Repeat, RequestId, Session, SubscriptionId,
@@ -114,6 +115,15 @@ impl Session {
             Pending::Publish if unsent => {}
             Pending::Call(..) | Pending::Publish => {
                 self.answer(request, Err(RequestError::UnknownOutcome(why.clone())));
+                return None;
+            }
+            // Asked behind the end of its subscription; the answer would have said that.
+            other
+                if other
+                    .about()
+                    .is_some_and(|id| !self.texts.contains_key(&id)) =>
+            {
+                self.answer(request, Err(gone().into()));
                 return None;
             }
             _ => {}
@@ -245,8 +255,7 @@ impl Session {
         for request in self.requests() {
             if self.pending[&request].about() == Some(id) {
                 self.pending.remove(&request);
-                let gone = Refusal::local(ErrorCode::NotSubscribed, "this subscription has ended");
-                self.answer(request, Err(gone.into()));
+                self.answer(request, Err(gone().into()));
             }
         }
         self.end(id);

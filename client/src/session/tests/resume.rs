@@ -567,6 +567,25 @@ fn what_only_the_lost_connection_could_be_told_is_told_to_none() {
     );
 }
 
+#[test]
+fn a_question_behind_the_end_of_its_subscription_is_answered_when_its_answer_is_cut_off() {
+    let mut played = Played::open();
+    let subscription = played.subscribe("t");
+    let finish = played.ask(Ask::Unsubscribe(
+        subscription,
+        Unsent::Discard,
+        AnswerTo::Stream,
+    ));
+    let ledger = played.ask(Ask::Ledger(subscription, AnswerTo::Caller));
+    played.unsubscribed(finish.0, "t");
+    played.outputs();
+    played.lose();
+    assert!(matches!(
+        played.answers().as_slice(),
+        [(request, Err(RequestError::Refused(_)))] if *request == ledger
+    ));
+}
+
 /// A subscription that is to be asked for again later.
 fn put_off(played: &mut Played) -> SubscriptionId {
     let subscription = played.subscribe("t");
