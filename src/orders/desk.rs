@@ -20,6 +20,10 @@ pub const REPORTS: &str = "execs.";
 /// When there may be room again for an order.
 const ROOM_RETRY_MS: u64 = 1000;
 
+/// A page of orders ends here, full or not: answers travel in a session's control lane, of which one is to take no more than half
+/// unless the lane was made smaller.
+const PAGE_BYTES: usize = 32 << 10;
+
 /// What the desk is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
@@ -165,8 +169,7 @@ impl Desk {
             ts_us,
             accepted_us: ts_us,
         };
-        report(&order, journal)?;
-        let answer = order.json();
+        let answer = report(&order, journal)?;
         let asked = order.asked.clone();
         let number = self.book.insert(order);
         let (status, price) = match self.venue.submit(number, &asked, quote.as_ref()) {
@@ -199,9 +202,20 @@ impl Desk {
             message: "after: there never was an order of this order_id".to_owned(),
             retry_after_ms: None,
         })?;
-        let orders: Vec<String> = orders.into_iter().map(Order::json).collect();
         let mut out = String::from(r#"{"orders":["#);
-        out.push_str(&orders.join(","));
+        let (begin, mut more) = (out.len(), more);
+        for order in orders {
+            let order = order.json();
+            if out.len() == begin {
+                out.push_str(&order);
+            } else if out.len() + order.len() < PAGE_BYTES {
+                out.push(',');
+                out.push_str(&order);
+            } else {
+                more = true;
+                break;
+            }
+        }
         // Writing into a string cannot fail.
         let _ = write!(out, r#"],"more":{more}}}"#);
         Ok(out)
@@ -228,16 +242,18 @@ impl Desk {
             ts_us: journal.wall_us(),
             ..order.clone()
         };
-        report(&order, journal)?;
-        let json = order.json();
+        let json = report(&order, journal)?;
         self.book.replace(number, order);
         Ok(json)
     }
 }
 
-fn report(order: &Order, journal: &mut impl Journal) -> Result<(), Refusal> {
+/// Reports an order as it is; what was told.
+fn report(order: &Order, journal: &mut impl Journal) -> Result<String, Refusal> {
     let topic = format!("{REPORTS}{}", order.asked.account);
-    journal.report(&topic, &order.id, order.json().as_bytes())
+    let told = order.json();
+    journal.report(&topic, &order.id, told.as_bytes())?;
+    Ok(told)
 }
 
 fn unknown() -> Refusal {

@@ -270,6 +270,35 @@ fn orders_are_listed_a_page_at_a_time_as_they_were_submitted() {
 }
 
 #[test]
+fn a_page_ends_by_bytes_too_and_none_is_left_out() {
+    let mut world = World::new(1000);
+    world.quote("A", "1", "2");
+    for n in 0..1000 {
+        let name = format!("{n:064}");
+        world.call("order.submit", &order(&name)).unwrap();
+    }
+    let (mut listed, mut after, mut pages) = (0, Value::Null, 0);
+    loop {
+        let params = json!({"account": "acc", "after": after, "limit": 1000});
+        let page = world.call("order.list", &params).unwrap();
+        assert!(page.to_string().len() <= 33 << 10, "half of a control lane");
+        let orders = page["orders"].as_array().unwrap();
+        assert!(!orders.is_empty(), "each page goes on");
+        for order in orders {
+            assert_eq!(order["client_order_id"], json!(format!("{listed:064}")));
+            listed += 1;
+        }
+        after = orders[orders.len() - 1]["order_id"].clone();
+        pages += 1;
+        if page["more"] == json!(false) {
+            break;
+        }
+    }
+    assert_eq!(listed, 1000);
+    assert!(pages > 5, "{pages} pages");
+}
+
+#[test]
 fn those_that_ended_first_are_forgotten_first_and_those_that_rest_never() {
     let mut world = World::new(3);
     world
