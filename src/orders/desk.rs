@@ -190,7 +190,7 @@ impl Desk {
             return Err(Refusal::rejected(format!(
                 "order {} is {} already",
                 order.id,
-                word(order.status)
+                order.status.word()
             )));
         }
         self.change(number, Status::Cancelled, None, journal)
@@ -258,14 +258,4 @@ fn report(order: &Order, journal: &mut impl Journal) -> Result<String, Refusal> 
 
 fn unknown() -> Refusal {
     Refusal::rejected("there is no such order; it may have ended so long ago that it was forgotten")
-}
-
-fn word(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::Working => "working",
-        Status::Filled => "filled",
-        Status::Cancelled => "cancelled",
-        Status::Rejected => "rejected",
-    }
 }

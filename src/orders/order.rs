@@ -2,17 +2,25 @@
 //!
 //! Owns that shape. Must not contain: what happens to an order.
 use rust_decimal::Decimal;
-use serde::Serialize;
-use serde_json::value::RawValue;
+use std::fmt::{Display, Write as _};
 
 /// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// Buys.
     Buy,
     /// Sells.
     Sell,
+}
+
+impl Side {
+    /// As it is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
 }
 
 /// At what price.
@@ -25,8 +33,7 @@ pub enum Terms {
 }
 
 /// How far it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// It is in the log.
     Accepted,
@@ -41,6 +48,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// As it is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Working => "working",
+            Self::Filled => "filled",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+        }
+    }
+
     /// Nothing more happens to it.
     pub fn is_final(self) -> bool {
         match self {
@@ -86,26 +104,6 @@ pub struct Order {
     pub accepted_us: u64,
 }
 
-/// An order as it is told.
-#[derive(Serialize)]
-struct Told<'a> {
-    order_id: &'a str,
-    client_order_id: &'a str,
-    account: &'a str,
-    symbol: &'a str,
-    side: Side,
-    qty: Box<RawValue>,
-    r#type: &'a str,
-    limit_price: Option<Box<RawValue>>,
-    status: Status,
-    price: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    ts: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    duplicate: bool,
-}
-
 impl Order {
     /// It, as JSON.
     pub fn json(&self) -> String {
@@ -121,30 +119,52 @@ impl Order {
         let asked = &self.asked;
         let (r#type, limit_price) = match asked.terms {
             Terms::Market => ("market", None),
-            Terms::Limit(price) => ("limit", Some(number(price))),
+            Terms::Limit(price) => ("limit", Some(price)),
         };
-        let told = Told {
-            order_id: &self.id,
-            client_order_id: &asked.client_order_id,
-            account: &asked.account,
-            symbol: &asked.symbol,
-            side: asked.side,
-            qty: number(asked.qty),
-            r#type,
-            limit_price,
-            status,
-            price: price.map(number),
-            reason: self.reason.as_deref(),
-            ts,
-            duplicate,
-        };
-        // Plain values are always JSON.
-        serde_json::to_string(&told).unwrap_or_default()
+        let mut out = String::with_capacity(TOLD_BYTES);
+        out.push('{');
+        text(&mut out, "order_id", &self.id);
+        text(&mut out, "client_order_id", &asked.client_order_id);
+        text(&mut out, "account", &asked.account);
+        text(&mut out, "symbol", &asked.symbol);
+        text(&mut out, "side", asked.side.word());
+        number(&mut out, "qty", Some(asked.qty));
+        text(&mut out, "type", r#type);
+        number(&mut out, "limit_price", limit_price);
+        text(&mut out, "status", status.word());
+        number(&mut out, "price", price);
+        if let Some(reason) = &self.reason {
+            text(&mut out, "reason", reason);
+        }
+        number(&mut out, "ts", Some(ts));
+        if duplicate {
+            out.push_str(r#""duplicate":true,"#);
+        }
+        out.pop();
+        out.push('}');
+        out
     }
 }
 
-/// A decimal as a JSON number, digit by digit.
-fn number(decimal: Decimal) -> Box<RawValue> {
-    // The digits of a decimal are a JSON number.
-    RawValue::from_string(decimal.to_string()).unwrap_or_default()
+/// Room for an order of usual names, so that it is written without growing.
+const TOLD_BYTES: usize = 320;
+
+/// Appends a field that is a text.
+fn text(out: &mut String, name: &str, value: &str) {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    // Writing into a string cannot fail, here and below; nor can a text be no JSON.
+    let _ = if value.bytes().all(plain) {
+        write!(out, r#""{name}":"{value}","#)
+    } else {
+        let value = serde_json::to_string(value).unwrap_or_default();
+        write!(out, r#""{name}":{value},"#)
+    };
+}
+
+/// Appends a field that is a number, digit by digit, or null.
+fn number(out: &mut String, name: &str, value: Option<impl Display>) {
+    let _ = match value {
+        Some(value) => write!(out, r#""{name}":{value},"#),
+        None => write!(out, r#""{name}":null,"#),
+    };
 }
