@@ -20,13 +20,16 @@ pub(super) enum Message {
 pub(super) struct Scan {
     /// Bytes of whole frames at its front. All bytes when a header is not allowed: the error is for the decoder to find.
     pub(super) whole: usize,
+    /// Messages in those, control frames counted: a decoder is asked so often. Where one is in fragments, or a header is not allowed,
+    /// it is asked until it has no more.
+    pub(super) messages: usize,
     /// How the message under way stands after those.
     pub(super) message: Message,
 }
 
 /// Scans `bytes`, which begin at a frame and continue `message`; frames may hold up to `frame_bytes`.
 pub(super) fn scan(bytes: &[u8], mut message: Message, frame_bytes: usize) -> Scan {
-    let mut whole = 0;
+    let (mut whole, mut messages) = (0, 0_usize);
     while whole < bytes.len() {
         let rest = &bytes[whole..];
         let mut cursor = Cursor::new(rest);
@@ -43,14 +46,24 @@ pub(super) fn scan(bytes: &[u8], mut message: Message, frame_bytes: usize) -> Sc
             break;
         }
         message = after(&header, message);
+        messages = if header.is_final {
+            messages.saturating_add(1)
+        } else {
+            usize::MAX
+        };
         whole += end;
     }
-    Scan { whole, message }
+    Scan {
+        whole,
+        messages,
+        message,
+    }
 }
 
 fn all(bytes: &[u8], message: Message) -> Scan {
     Scan {
         whole: bytes.len(),
+        messages: usize::MAX,
         message,
     }
 }
@@ -90,6 +103,13 @@ mod tests {
                 (7, Message::Whole)
             );
         }
+    }
+
+    #[test]
+    fn messages_are_counted_where_none_is_in_fragments() {
+        let messages = |parts: &[&[u8]]| scan(&parts.concat(), Message::Whole, 100).messages;
+        assert_eq!(messages(&[TEXT, PING, TEXT, &TEXT[..3]]), 3);
+        assert_eq!(messages(&[TEXT, BEGIN, PING, END]), usize::MAX);
     }
 
     #[test]

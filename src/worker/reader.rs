@@ -21,6 +21,8 @@ use tungstenite::{Error, Message as Decoded};
 
 /// Bytes taken from a connection in one turn: some hundred commands, and no longer than a slice of the fan-out takes.
 const READ_BYTES: usize = 16 << 10;
+/// What the shared decoder takes of them at a time: it overwrites its whole buffer with zeros before each.
+const DECODER_BYTES: usize = 2 << 10;
 /// First buffer of a decoder that belongs to one message; it grows by what arrives.
 const OWN_BUFFER_BYTES: usize = 1 << 10;
 /// Room for what a decoder wants to answer, which is thrown away: a control frame at a time.
@@ -156,7 +158,7 @@ impl Decoder {
     fn new(frame_bytes: usize) -> Self {
         Self {
             frame_bytes,
-            shared: context(frame_bytes, READ_BYTES),
+            shared: context(frame_bytes, DECODER_BYTES),
         }
     }
 
@@ -195,10 +197,11 @@ impl Decoder {
         let alone = found.message == Message::Fragmented || whole.len() > 2 * READ_BYTES;
         let mut own =
             fragments.or_else(|| alone.then(|| context(self.frame_bytes, OWN_BUFFER_BYTES)));
-        let flow = feed(own.as_mut().unwrap_or(&mut self.shared), whole, visit);
+        let decoder = own.as_mut().unwrap_or(&mut self.shared);
+        let flow = feed(decoder, whole, found.messages, visit);
         if flow.is_break() {
             if own.is_none() {
-                self.shared = context(self.frame_bytes, READ_BYTES);
+                self.shared = context(self.frame_bytes, DECODER_BYTES);
             }
             return;
         }
@@ -220,14 +223,16 @@ fn context(frame_bytes: usize, buffer_bytes: usize) -> WebSocketContext {
     WebSocketContext::new(Role::Server, Some(config))
 }
 
-/// Decodes whole frames. `Break` when nothing may follow, or `visit` wants nothing more: the decoder is used up then.
+/// Decodes whole frames of so many messages or fewer. `Break` when nothing may follow, or `visit` wants nothing more: the decoder is
+/// used up then.
 fn feed(
     context: &mut WebSocketContext,
     frames: &[u8],
+    messages: usize,
     mut visit: impl FnMut(Said<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let mut stream = Lent(frames);
-    loop {
+    for _ in 0..messages {
         match context.read(&mut stream) {
             Ok(Decoded::Text(text)) => visit(Said::Text(&text))?,
             Ok(Decoded::Ping(payload)) => visit(Said::Ping(&payload))?,
@@ -247,6 +252,7 @@ fn feed(
             }
         }
     }
+    ControlFlow::Continue(())
 }
 
 fn close_code(code: CloseCode) -> u16 {

@@ -50,7 +50,7 @@ impl Client {
 /// The reference: one decoder of its own that gets all bytes at once.
 fn expected(bytes: &[u8]) -> Vec<Owned> {
     let mut said = Vec::new();
-    let _ = feed(&mut context(LIMIT, READ_BYTES), bytes, |s| {
+    let _ = feed(&mut context(LIMIT, READ_BYTES), bytes, usize::MAX, |s| {
         said.push(s.into());
         ControlFlow::Continue(())
     });
