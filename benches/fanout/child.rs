@@ -29,12 +29,12 @@ pub enum Pin {
 
 impl Pin {
     /// What is started now runs on the measured side's core.
-    fn for_child(self) {
+    pub fn for_child(self) {
         self.to(0);
     }
 
     /// This thread runs on the subscribers' core.
-    fn for_self(self) {
+    pub fn for_self(self) {
         self.to(1);
     }
 
