@@ -115,7 +115,6 @@ impl Engine {
     pub(crate) fn answer_error(&mut self, index: u32, id: Option<&Id>, error: &CommandError) {
         match error.code {
             ErrorCode::Limit => self.stats.rejected_limit += 1,
-            ErrorCode::Forbidden => self.stats.rejected_forbidden += 1,
             _ => self.stats.rejected_bad += 1,
         }
         let frame = frame_of(error, id.or(error.id.as_ref()));

@@ -140,8 +140,7 @@ impl Engine {
         };
         self.settle_for_ledger(now, index);
         let subscription = &self.subscriptions[index as usize];
-        let mut ledger = subscription.ledger(&self.views);
-        self.count_finished(index, &mut ledger);
+        let ledger = subscription.ledger(&self.views);
         let stand = self.views.stand(subscription.cohort);
         let epoch = subscription.epoch(&self.views);
         let text = &stand.view.text;
@@ -173,7 +172,6 @@ impl Engine {
             bytes.extend_from_slice(self.frames.text(|out| encode::gap(out, &view.text, gap)));
         }
         let mut ledger = subscription.ledger(&self.views);
-        self.count_finished(index, &mut ledger);
         self.write_flushed(index, &mut bytes, &mut ledger);
         let view = self.views.get(self.subscriptions[index as usize].view);
         bytes.extend_from_slice(
@@ -250,12 +248,5 @@ impl Engine {
         if subscription.hold == Hold::Parked && subscription.stage == Stage::Ring {
             self.settle(now, index);
         }
-    }
-
-    /// A frame under way is whole before anything else is written: a ledger that follows it counts it as delivered.
-    fn count_finished(&self, index: u32, ledger: &mut Ledger) {
-        let in_flight = self.subscriptions[index as usize].in_flight();
-        ledger.delivered += in_flight;
-        ledger.pending.memory -= in_flight;
     }
 }

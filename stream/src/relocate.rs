@@ -59,7 +59,7 @@ impl Engine {
         self.leave_window(index);
         self.leave_held(index);
         let subscription = &self.subscriptions[index as usize];
-        let published = resolved + subscription.backlog_whole() + subscription.in_flight();
+        let published = resolved + subscription.backlog_whole();
         self.leave_cohort(index);
         published
     }

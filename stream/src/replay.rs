@@ -105,7 +105,7 @@ impl Engine {
             subscription.lost.get_or_insert_default().filtered = counts.filtered;
         }
         // What waits is read again, and so is what fell into a hole that was not told yet.
-        let again = counts.pending - subscription.in_flight() + counts.falling;
+        let again = counts.pending + counts.falling;
         let published = counts.published - again;
         self.drop_backlog(index);
         self.leave_cohort(index);

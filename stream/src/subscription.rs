@@ -179,8 +179,6 @@ pub(crate) struct Subscription {
     pub(crate) announce: bool,
     /// Unsubscribed; only its final ledger is still to be written.
     pub(crate) leaving: bool,
-    /// That frame is of an epoch that has ended: no ledger counts it.
-    former: bool,
     /// Messages in the frame of it that is under way.
     pub(crate) under_way: u32,
     /// How many times it was parked with a trip set.
@@ -229,7 +227,6 @@ impl Subscription {
             is_ready: false,
             announce: false,
             leaving: false,
-            former: false,
             under_way: 0,
             parked: 0,
             start: 0,
@@ -418,22 +415,13 @@ impl Subscription {
 
     /// A frame with `messages` of the present epoch has begun.
     pub(crate) fn begin_frame(&mut self, messages: u32) {
-        (self.under_way, self.former) = (messages, false);
+        self.under_way = messages;
         #[cfg(debug_assertions)]
         {
             self.begun += u64::from(messages);
         }
         if self.credit != UNLIMITED {
             self.credit = self.credit.saturating_sub(u64::from(messages));
-        }
-    }
-
-    /// How many messages of the present epoch are under way.
-    pub(crate) fn in_flight(&self) -> u64 {
-        if self.former {
-            0
-        } else {
-            u64::from(self.under_way)
         }
     }
 

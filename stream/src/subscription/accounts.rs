@@ -328,13 +328,13 @@ impl Subscription {
             Stage::Opening => Counts::default(),
             Stage::History => Counts {
                 published: self.history().map_or(0, |h| h.published),
-                pending: self.history().map_or(0, History::pending) + self.in_flight(),
+                pending: self.history().map_or(0, History::pending),
                 falling: 0,
                 filtered: before,
             },
             Stage::Ring => self.epoch_in_backlog(views).unwrap_or_else(|| {
                 let mut counts = self.ring_counts(&views.stand(self.cohort));
-                counts.pending += self.backlog_messages() + self.in_flight();
+                counts.pending += self.backlog_messages();
                 counts.falling = self.parts().map(Part::falling).sum();
                 counts.filtered += before;
                 counts
@@ -344,13 +344,13 @@ impl Subscription {
 
     /// The counts of one whose epoch ends in its backlog.
     fn epoch_in_backlog(&self, views: &Views) -> Option<Counts> {
-        let (mut pending, mut falling) = (self.in_flight(), 0);
+        let (mut pending, mut falling) = (0, 0);
         for part in self.parts() {
             if let Part::Window(window) = part
                 && let Some(mark) = epoch_mark(window.ring(views), window.cursor, window.until)
             {
                 pending += window.own_before(window.ring(views), mark.ordinal);
-                let later = self.backlog_whole() + self.in_flight() - pending - falling;
+                let later = self.backlog_whole() - pending - falling;
                 return Some(Counts {
                     published: self.gauge().wrapping_sub(self.start) - later,
                     pending,
@@ -434,15 +434,15 @@ impl Subscription {
             debug_assert_eq!(self.backlog().map_or(0, Backlog::epochs), epochs);
             let ledger = self.ledger(views);
             debug_assert_eq!(
-                ledger.delivered.wrapping_add(self.in_flight()),
-                self.begun,
+                ledger.delivered, self.begun,
                 "the accounts of {self:?}: {ledger:?}"
             );
         }
         let _ = views;
     }
 
-    /// The ledger at this instant; loss is to be settled before.
+    /// The ledger at the next frame boundary: a frame under way is whole before anything else is written, and counts as delivered.
+    /// Loss is to be settled before.
     pub(crate) fn ledger(&self, views: &Views) -> Ledger {
         let counts = self.counts(views);
         let mut lost = self.lost.as_deref().copied().unwrap_or_default();

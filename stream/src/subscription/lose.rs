@@ -258,7 +258,6 @@ impl Subscription {
                 self.lost.get_or_insert_default().retention += n;
             }
             Kind::Epoch => {
-                self.former = self.under_way > 0;
                 #[cfg(debug_assertions)]
                 {
                     self.begun = 0;
