@@ -197,16 +197,19 @@ async fn the_same_order_from_two_connections_at_once_is_one_order() {
     let accepted = |m: &&Value| m["data"]["status"] == "accepted";
     assert_eq!(reports.iter().filter(accepted).count(), ORDERS);
     assert!(one.is_quiet().await, "and no more");
-    let page = call(
-        &mut one,
-        "order.list",
-        json!({"account": "alice", "limit": 1000}),
-    )
-    .await;
-    assert_eq!(
-        result(&page)["orders"].as_array().map(Vec::len),
-        Some(ORDERS)
-    );
+    let (mut listed, mut after) = (0, Value::Null);
+    loop {
+        let list = json!({"account": "alice", "after": after, "limit": 1000});
+        let page = call(&mut one, "order.list", list).await;
+        let page = result(&page);
+        let orders = page["orders"].as_array().expect("orders");
+        listed += orders.len();
+        after = orders.last().expect("a page goes on")["order_id"].clone();
+        if page["more"] == json!(false) {
+            break;
+        }
+    }
+    assert_eq!(listed, ORDERS);
 }
 
 #[tokio::test]
