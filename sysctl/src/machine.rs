@@ -81,7 +81,7 @@ impl Machine {
     }
 
     /// A number of a setting; some have several.
-    pub(crate) fn setting(&self, name: &str, at: usize) -> Option<u64> {
+    pub fn setting(&self, name: &str, at: usize) -> Option<u64> {
         self.settings.get(name)?.get(at).copied()
     }
 }

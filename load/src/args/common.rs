@@ -28,7 +28,7 @@ pub(super) struct CommonArgs {
     /// Pace at which connections are begun
     #[arg(long, value_name = "RATE", default_value = "2000/s")]
     pub(super) rate_of_connects: Rate,
-    /// Loopback addresses to connect from, 127.0.0.1 and up [default: one for every 20,000 connections]
+    /// Loopback addresses to connect from, 127.0.0.1 and up [default: one for two fifths of the local ports, and no more than 20,000 connections]
     #[arg(long, alias = "sources", value_name = "N")]
     source_addresses: Option<NonZeroUsize>,
     /// Processes that share the connections, of one thread each: a number, or auto: as many as the limit of open files needs, and

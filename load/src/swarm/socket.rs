@@ -10,8 +10,7 @@ use rustix::net::{
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-/// Connections of one source address. Past half of the range of local ports the kernel's search for a free one becomes
-/// the larger part of a connect.
+/// Connections of one source address at most.
 pub(crate) const PER_SOURCE: usize = 20_000;
 
 /// Loopback addresses used at most, from 127.0.0.1 on: enough for more connections than a machine has memory for.
