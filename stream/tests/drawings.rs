@@ -31,13 +31,11 @@ fn the_guide_shows_every_drawing_and_no_other() {
     let scenes = drawings::scenes();
     let drawn: BTreeSet<String> = scenes.iter().map(drawings::Scene::file).collect();
     let files = fs::read_dir(drawings::folder()).expect("the drawings are there");
+    let files = files.map(|f| f.expect("a file").path());
+    // Others in the folder are no drawings of the engine.
     let files: BTreeSet<String> = files
-        .map(|f| {
-            f.expect("a file")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .filter(|path| path.extension().is_some_and(|e| e == "svg"))
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect();
     assert_eq!(files, drawn, "{REDRAW}");
     let guide = guide();
