@@ -5,9 +5,10 @@
 //!
 //! Laws: an account has at most one order of a name, and in the order in which they were submitted its orders have rising numbers; one
 //! to which something may still happen is never forgotten; of the others those that ended longest ago go first.
-use super::order::{Order, Submit};
+use super::order::{Order, Status, Submit};
 use super::params::{List, Which};
 use hashbrown::HashMap;
+use rust_decimal::Decimal;
 use std::collections::{BTreeSet, VecDeque};
 
 /// What an order is to those that are known.
@@ -133,14 +134,14 @@ impl Book {
     }
 
     /// Something has happened to an order.
-    pub fn replace(&mut self, number: u64, order: Order) {
-        let ends = order.status.is_final();
-        if let Some(before) = self.orders.insert(number, order)
-            && ends
-            && !before.status.is_final()
-        {
+    pub fn change(&mut self, number: u64, status: Status, price: Option<Decimal>, ts_us: u64) {
+        let Some(order) = self.orders.get_mut(&number) else {
+            return;
+        };
+        if status.is_final() && !order.status.is_final() {
             self.ended.push_back(number);
         }
+        (order.status, order.price, order.ts_us) = (status, price, ts_us);
     }
 
     /// A page of an account's orders, and whether there are more. `Err`: there never was an `after` of that name.

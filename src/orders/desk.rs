@@ -160,8 +160,9 @@ impl Desk {
             .check(&asked, quote.as_ref())
             .map_err(Refusal::rejected)?;
         let ts_us = journal.wall_us();
+        let (number, id) = self.book.next();
         let order = Order {
-            id: self.book.next().1,
+            id,
             asked,
             status: Status::Accepted,
             price: None,
@@ -169,10 +170,11 @@ impl Desk {
             ts_us,
             accepted_us: ts_us,
         };
-        let answer = report(&order, journal)?;
-        let asked = order.asked.clone();
-        let number = self.book.insert(order);
-        let (status, price) = match self.venue.submit(number, &asked, quote.as_ref()) {
+        let answer = order.json();
+        report(&order, &answer, journal)?;
+        let outcome = self.venue.submit(number, &order.asked, quote.as_ref());
+        self.book.insert(order);
+        let (status, price) = match outcome {
             Outcome::Working => (Status::Working, None),
             Outcome::Filled(price) => (Status::Filled, Some(price)),
         };
@@ -236,24 +238,18 @@ impl Desk {
         let Some(order) = self.book.get(number) else {
             return Err(unknown());
         };
-        let order = Order {
-            status,
-            price,
-            ts_us: journal.wall_us(),
-            ..order.clone()
-        };
-        let json = report(&order, journal)?;
-        self.book.replace(number, order);
-        Ok(json)
+        let ts_us = journal.wall_us();
+        let told = order.json_as(status, price, ts_us);
+        report(order, &told, journal)?;
+        self.book.change(number, status, price, ts_us);
+        Ok(told)
     }
 }
 
-/// Reports an order as it is; what was told.
-fn report(order: &Order, journal: &mut impl Journal) -> Result<String, Refusal> {
+/// Reports what is told of an order.
+fn report(order: &Order, told: &str, journal: &mut impl Journal) -> Result<(), Refusal> {
     let topic = format!("{REPORTS}{}", order.asked.account);
-    let told = order.json();
-    journal.report(&topic, &order.id, told.as_bytes())?;
-    Ok(told)
+    journal.report(&topic, &order.id, told.as_bytes())
 }
 
 fn unknown() -> Refusal {

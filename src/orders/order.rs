@@ -107,7 +107,12 @@ pub struct Order {
 impl Order {
     /// It, as JSON.
     pub fn json(&self) -> String {
-        self.told(self.status, self.price, self.ts_us, false)
+        self.json_as(self.status, self.price, self.ts_us)
+    }
+
+    /// It, as JSON, as it would be after this had happened to it.
+    pub fn json_as(&self, status: Status, price: Option<Decimal>, ts_us: u64) -> String {
+        self.told(status, price, ts_us, false)
     }
 
     /// What its submitter was answered, for one who submits it again.
