@@ -6,7 +6,7 @@ use super::request::Method;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 
@@ -73,10 +73,10 @@ impl Agenda {
 pub struct Caller {
     /// The how manieth of its run it is.
     pub number: u64,
-    /// When what is unanswered was due, in the order of the ids from `first` on. `None`: answered.
-    unanswered: VecDeque<Option<u64>>,
-    first: u64,
-    open: usize,
+    /// Calls made, which name the next one.
+    made: u64,
+    /// When what is unanswered was due, by id.
+    unanswered: BTreeMap<u64, u64>,
 }
 
 impl Caller {
@@ -90,36 +90,29 @@ impl Caller {
 
     /// Makes a call that was due then; its id. `None`: too many are unanswered.
     pub fn call(&mut self, due_ns: u64, in_flight: NonZeroUsize) -> Option<u64> {
-        if self.open >= in_flight.get() {
+        if self.open() >= in_flight.get() {
             return None;
         }
-        let id = self.first + self.unanswered.len() as u64;
-        self.unanswered.push_back(Some(due_ns));
-        self.open += 1;
+        let id = self.made;
+        self.made += 1;
+        self.unanswered.insert(id, due_ns);
         Some(id)
     }
 
     /// The call of this id is answered: when it was due. `None`: there is none, or it was answered before.
     pub fn answer(&mut self, id: u64) -> Option<u64> {
-        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
-        let due = self.unanswered.get_mut(index)?.take()?;
-        self.open -= 1;
-        while self.unanswered.front() == Some(&None) {
-            self.unanswered.pop_front();
-            self.first += 1;
-        }
-        Some(due)
+        self.unanswered.remove(&id)
     }
 
     /// Calls that are unanswered.
     pub fn open(&self) -> usize {
-        self.open
+        self.unanswered.len()
     }
 
     /// Of these, the ones due until this moment.
     pub fn open_since(&self, until_ns: u64) -> u64 {
-        let open = self.unanswered.iter().flatten();
-        open.filter(|due| **due <= until_ns).count() as u64
+        let due = self.unanswered.values();
+        due.filter(|due| **due <= until_ns).count() as u64
     }
 }
 
