@@ -23,7 +23,7 @@ const NOW: Now = Now {
     wall_us: 1,
 };
 
-fn hub() -> Hub<MemoryLog> {
+fn hub() -> Hub {
     let all = Retain {
         pattern: ">".into(),
         bytes: 64 << 20,
@@ -34,8 +34,8 @@ fn hub() -> Hub<MemoryLog> {
     Hub::new(MemoryLog::new("0".repeat(16), &[all]), settings)
 }
 
-fn join(hub: &mut Hub<MemoryLog>, texts: &[&str]) -> Vec<WorkerId> {
-    let workers: Vec<WorkerId> = (0..WORKERS).map(|_| hub.handle_join(NOW)).collect();
+fn join(hub: &mut Hub, texts: &[&str]) -> Vec<WorkerId> {
+    let workers: Vec<WorkerId> = (0..WORKERS).map(|_| hub.handle_join(NOW, None)).collect();
     for &worker in &workers {
         for (view, text) in texts.iter().enumerate() {
             let watch = HubRequest::Watch {
@@ -69,7 +69,7 @@ fn batch(n: usize, topics: usize) -> Vec<u8> {
 }
 
 /// What the driver does with one read of a socket, and then with the outboxes.
-fn handle(hub: &mut Hub<MemoryLog>, from: WorkerId, bytes: &[u8]) {
+fn handle(hub: &mut Hub, from: WorkerId, bytes: &[u8]) {
     let mut reader = LinkReader::default();
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 use pubsub_server::config::args::{CheckArgs, Command, CtlArgs, NodeArgs, Parsed, parse};
-use pubsub_server::config::{Config, Resolved, Source, Surroundings, load, print};
+use pubsub_server::config::{Config, Log, Resolved, Source, Surroundings, load, print};
+use pubsub_server::hub::log::disk::folder;
 use pubsub_server::quotes;
 use pubsub_server::supervisor::begin::{BeginError, begin};
 use pubsub_server::supervisor::command::{self, CtlError};
@@ -92,6 +93,12 @@ fn run(args: &NodeArgs) -> Result<ExitCode, Failure> {
     // Heard from before anything is taken on, so that no signal leaves a run dir behind.
     let listen = || runtime.block_on(async { Signals::listen() });
     let signals = held_back(listen).flatten().map_err(fault)?;
+    if let Log::Disk { folder } = &resolved.config.log {
+        folder::probe(folder).map_err(|error| Failure {
+            code: UNAVAILABLE,
+            line: error.to_string(),
+        })?;
+    }
     let begun = begin(resolved).map_err(|error| match error {
         BeginError::Machine(..) => fault(error),
         BeginError::RunDir(_) | BeginError::Socket(_) => Failure {

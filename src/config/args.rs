@@ -110,10 +110,13 @@ pub struct NodeArgs {
     /// Where orders are filled: paper, at the node's own quotes, or none [default: paper]
     #[arg(long, value_name = "WHICH", help_heading = "Data")]
     venue: Option<String>,
-    /// Where publications are kept: memory [default: memory]
+    /// Where publications are kept: memory, or disk:FOLDER, which lasts [default: memory]
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     log: Option<String>,
-    /// What the log keeps: SIZE[,AGE][,COUNT], such as 1GiB,24h [default: 64MiB]
+    /// When a log on disk is synced: none, always or interval:TIME [default: interval:100ms]
+    #[arg(long, value_name = "WHEN", help_heading = "Data")]
+    log_sync: Option<String>,
+    /// What the log keeps: SIZE[,AGE][,COUNT], such as 1GiB,24h [default: 64MiB, on disk 1GiB]
     #[arg(long, value_name = "SPEC", help_heading = "Data")]
     retain: Option<String>,
 
@@ -131,8 +134,6 @@ pub struct NodeArgs {
     pub config: Option<PathBuf>,
 
     // Known, so that they are refused in so many words; not shown, since no value of theirs can be used yet.
-    #[arg(long, hide = true)]
-    log_sync: Option<String>,
     #[arg(long, hide = true)]
     partitions: Option<String>,
 }
@@ -401,15 +402,7 @@ mod tests {
         ] {
             assert!(help.contains(shown), "{shown} is not in\n{help}");
         }
-        for hidden in [
-            "role",
-            "kafka",
-            "disk",
-            "partitions",
-            "log-sync",
-            "--top",
-            "roll",
-        ] {
+        for hidden in ["role", "kafka", "partitions", "--top", "roll"] {
             assert!(!help.contains(hidden), "{hidden} is in\n{help}");
         }
         assert!(

@@ -10,6 +10,7 @@ use pubsub_sysctl::memory::{Holder, Memory};
 
 use super::given::{ConfigError, Given, Origin};
 use super::resolve::Resolved;
+use super::resolved::Log;
 use super::surroundings::Surroundings;
 use super::tables::FILES_RESERVED;
 use super::units;
@@ -110,10 +111,14 @@ fn memory(resolved: &Resolved, memory: Option<Memory>) -> Result<(), ConfigError
         return Ok(());
     };
     let config = &resolved.config;
-    let log = config
-        .retain
-        .iter()
-        .fold(0_u64, |sum, retain| sum.saturating_add(retain.bytes));
+    let log = match config.log {
+        Log::Memory => config
+            .retain
+            .iter()
+            .fold(0_u64, |sum, retain| sum.saturating_add(retain.bytes)),
+        // What is not on the disk alone is little.
+        Log::Disk { .. } => 0,
+    };
     let ring = config.worker.ring_bytes as u64;
     let rings = ring.saturating_mul(config.workers.into());
     let need = log.saturating_add(rings);

@@ -11,7 +11,7 @@ use pubsub_wire::value::{Batch, Bound, Rate, RateMode};
 use super::given::Origin;
 use super::resolve::Resolved;
 use super::resolved::{Config, Defaults, Most, Retain};
-use super::{Log, spec, units};
+use super::{spec, units};
 
 /// Column where the origins begin, so that values can be read down the page.
 const ORIGIN_COLUMN: usize = 40;
@@ -35,7 +35,6 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn settings(&mut self, config: &Config) -> fmt::Result {
-        let Log::Memory = config.log;
         let sources: Vec<String> = config
             .sources
             .iter()
@@ -61,7 +60,12 @@ impl Page<'_> {
             &quoted(&format!("{low}..{high}")),
         )?;
         self.line("rows", "rows", &config.rows)?;
-        self.line("log", "log", &quoted("memory"))?;
+        self.line("log", "log", &quoted(&spec::log_text(&config.log)))?;
+        self.line(
+            "log-sync",
+            "log-sync",
+            &quoted(&spec::log_sync_text(config.log_sync)),
+        )?;
         self.line(
             "heartbeat",
             "heartbeat",

@@ -131,6 +131,9 @@ pub fn resolve(
     let workers = pick
         .one("workers", |text| whole(text, WORKERS))?
         .unwrap_or(u64::from(here.cores));
+    let log = pick
+        .one("log", |text| spec::log(text, &here.directory))?
+        .unwrap_or(super::Log::Memory);
     let limits = tables::limits(file, &mut pick.origins)?;
     let most = defaults::most(file, limits.bound, &mut pick.origins)?;
     let defaults = defaults::defaults(file, limits.bound, &most, &mut pick.origins)?;
@@ -141,12 +144,16 @@ pub fn resolve(
         sources: pick.sources(here)?,
         interval_ms: pick.one("interval-ms", interval)?.unwrap_or((10, 100)),
         rows: pick.one("rows", |text| whole(text, ROWS))?.unwrap_or(2) as u32,
-        log: pick.one("log", spec::log)?.unwrap_or(super::Log::Memory),
+        log_sync: pick
+            .one("log-sync", spec::log_sync)?
+            .unwrap_or(super::LogSync::Interval { ms: 100 }),
         retain: tables::retain(
             pick.one("retain", |text| spec::retain(">", text))?,
             file,
+            &log,
             &mut pick.origins,
         )?,
+        log,
         topics_max: tables::limit(file, "topics", 1..=100_000_000, 100_000, &mut pick.origins)?,
         keys_max: tables::limit(file, "keys", 1..=100_000_000, 1_000_000, &mut pick.origins)?,
         heartbeat_ms: pick
@@ -250,9 +257,6 @@ impl Picker<'_> {
 
     /// Settings of parts that this build lacks: refused, so that nobody believes they act.
     fn refuse_what_is_missing(&mut self) -> Result<(), ConfigError> {
-        self.one("log-sync", |_| {
-            Err::<(), _>("nothing: this build has no disk log yet".to_owned())
-        })?;
         self.one("partitions", |_| {
             Err::<(), _>("nothing: this build has no kafka log yet".to_owned())
         })?;

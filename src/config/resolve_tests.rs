@@ -215,17 +215,13 @@ fn every_wrong_flag_is_refused_with_its_name_value_and_what_would_be_right() {
         ("interval-ms", "100..10", "MIN..MAX in milliseconds"),
         ("interval-ms", "0..9999999", "from 0 to 3600000"),
         ("rows", "0", "from 1 to 1000"),
-        ("log", "disk:/d", "memory: this build has no disk log yet"),
+        ("log", "disk:", "memory or disk:FOLDER"),
         (
             "log",
             "kafka://h:1",
-            "memory: this build has no kafka log yet",
+            "memory or disk:FOLDER: this build has no kafka log yet",
         ),
-        (
-            "log-sync",
-            "none",
-            "nothing: this build has no disk log yet",
-        ),
+        ("log-sync", "interval", "none, always or interval:TIME"),
         (
             "partitions",
             "8",

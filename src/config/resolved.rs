@@ -23,6 +23,8 @@ pub struct Config {
     pub rows: u32,
     /// Which log.
     pub log: Log,
+    /// When a log on disk syncs.
+    pub log_sync: LogSync,
     /// What the log keeps, first matching pattern wins, the last is `>`.
     pub retain: Vec<Retain>,
     /// Most topics of the node.
@@ -106,6 +108,26 @@ pub enum Source {
 pub enum Log {
     /// In the hub's memory.
     Memory,
+    /// In segments in a folder.
+    Disk {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// When a log on disk has the system write to the disk what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogSync {
+    /// When the system wants to.
+    None,
+    /// This long after it was given at the latest.
+    Interval {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Before anybody is told that it is in the log.
+    Always,
 }
 
 /// Where orders are filled.

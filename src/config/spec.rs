@@ -6,17 +6,21 @@
 //! Law: each reader says in its error what would be right; a value of a part that this build lacks is refused in so many words.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use pubsub_wire::value::Overflow;
 
-use super::resolved::{Log, LogFormat, PublishFrom, Retain, Source, Venue};
+use super::resolved::{Log, LogFormat, LogSync, PublishFrom, Retain, Source, Venue};
 use super::units;
 
 /// Longest node name: it is in every `welcome`.
 const NODE_BYTES: usize = 64;
 /// Least a log may keep: a few publications of the largest size.
 const RETAIN_BYTES_MIN: u64 = 64 << 10;
+
+/// How long what was published may wait to be synced: less would be `always`, more no promise.
+const LOG_SYNC_MS: RangeInclusive<u64> = 1..=60_000;
 
 /// What would have been right.
 pub type Expected = String;
@@ -80,14 +84,56 @@ pub fn source_text(source: &Source) -> String {
     }
 }
 
-/// `memory`; the other logs are refused by name.
-pub fn log(text: &str) -> Result<Log, Expected> {
-    let missing = |log: &str| Err(format!("memory: this build has no {log} log yet"));
-    match text {
-        "memory" => Ok(Log::Memory),
-        _ if text.starts_with("disk:") => missing("disk"),
-        _ if text.starts_with("kafka:") => missing("kafka"),
-        _ => Err("memory".to_owned()),
+/// `memory` or `disk:FOLDER`, a relative one under `directory`; what this build lacks is refused by name.
+pub fn log(text: &str, directory: &Path) -> Result<Log, Expected> {
+    match text.split_once(':') {
+        None if text == "memory" => Ok(Log::Memory),
+        Some(("disk", folder)) if !folder.is_empty() => Ok(Log::Disk {
+            folder: directory.join(folder),
+        }),
+        Some(("kafka", _)) => {
+            Err("memory or disk:FOLDER: this build has no kafka log yet".to_owned())
+        }
+        _ => Err("memory or disk:FOLDER".to_owned()),
+    }
+}
+
+/// Writes a log as it is read.
+pub fn log_text(log: &Log) -> String {
+    match log {
+        Log::Memory => "memory".to_owned(),
+        Log::Disk { folder } => format!("disk:{}", folder.display()),
+    }
+}
+
+/// `none`, `interval:TIME` or `always`.
+pub fn log_sync(text: &str) -> Result<LogSync, Expected> {
+    let expected = || {
+        let (least, most) = (
+            units::millis_text(*LOG_SYNC_MS.start()),
+            units::millis_text(*LOG_SYNC_MS.end()),
+        );
+        format!(
+            "none, always or interval:TIME with a time from {least} to {most}, such as interval:100ms"
+        )
+    };
+    match text.split_once(':') {
+        None if text == "none" => Ok(LogSync::None),
+        None if text == "always" => Ok(LogSync::Always),
+        Some(("interval", time)) => units::millis(time)
+            .filter(|ms| LOG_SYNC_MS.contains(ms))
+            .map(|ms| LogSync::Interval { ms })
+            .ok_or_else(expected),
+        _ => Err(expected()),
+    }
+}
+
+/// Writes when a log syncs as it is read.
+pub fn log_sync_text(sync: LogSync) -> String {
+    match sync {
+        LogSync::None => "none".to_owned(),
+        LogSync::Always => "always".to_owned(),
+        LogSync::Interval { ms } => format!("interval:{}", units::millis_text(ms)),
     }
 }
 
@@ -314,17 +360,33 @@ mod tests {
     }
 
     #[test]
-    fn logs_that_are_not_there_yet_are_refused_by_name() {
-        assert_eq!(log("memory"), Ok(Log::Memory));
+    fn logs_are_read_as_they_are_written_and_one_that_is_not_there_yet_is_refused_by_name() {
+        let log = |text| log(text, Path::new("/here"));
+        for text in ["memory", "disk:/var/lib/x"] {
+            assert_eq!(log(text).map(|log| log_text(&log)).as_deref(), Ok(text));
+        }
         assert_eq!(
-            log("disk:/var/lib/x").unwrap_err(),
-            "memory: this build has no disk log yet"
+            log("disk:data"),
+            Ok(Log::Disk {
+                folder: "/here/data".into()
+            })
         );
         assert_eq!(
             log("kafka://h:9092/p").unwrap_err(),
-            "memory: this build has no kafka log yet"
+            "memory or disk:FOLDER: this build has no kafka log yet"
         );
-        assert_eq!(log("ram").unwrap_err(), "memory");
+        assert_eq!(log("ram").unwrap_err(), "memory or disk:FOLDER");
+        assert_eq!(log("disk:").unwrap_err(), "memory or disk:FOLDER");
+    }
+
+    #[test]
+    fn a_time_to_sync_is_read_as_it_is_written() {
+        for text in ["none", "always", "interval:100ms", "interval:1m"] {
+            assert_eq!(log_sync(text).map(log_sync_text).as_deref(), Ok(text));
+        }
+        for text in ["", "interval", "interval:0ms", "interval:61s", "100ms"] {
+            assert!(log_sync(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -15,15 +15,17 @@ use pubsub_wire::topic::check_subscription;
 use super::file::{File, Table};
 use super::given::{ConfigError, Given, Origin};
 use super::resolve::whole;
-use super::resolved::{Retain, WorkerLimits};
+use super::resolved::{Log, Retain, WorkerLimits};
 use super::spec::{self, Expected};
 use super::units;
 
 /// File descriptors a worker needs besides its connections: listener, epoll, hub link, timers, standard streams, and spare ones to
 /// answer with before it closes.
 pub(super) const FILES_RESERVED: u64 = 64;
-/// What the log keeps when nobody says.
+/// What a log in memory keeps when nobody says.
 const RETAIN_BYTES: u64 = 64 << 20;
+/// What a log on disk keeps when nobody says.
+const RETAIN_DISK_BYTES: u64 = 1 << 30;
 
 type Origins = BTreeMap<String, Origin>;
 
@@ -232,6 +234,7 @@ pub(super) fn worker(
 pub(super) fn retain(
     all: Option<Retain>,
     file: &File,
+    log: &Log,
     origins: &mut Origins,
 ) -> Result<Vec<Retain>, ConfigError> {
     let mut list = Vec::new();
@@ -256,7 +259,10 @@ pub(super) fn retain(
     }
     let built_in = || Retain {
         pattern: ">".to_owned(),
-        bytes: RETAIN_BYTES,
+        bytes: match log {
+            Log::Memory => RETAIN_BYTES,
+            Log::Disk { .. } => RETAIN_DISK_BYTES,
+        },
         age_ms: None,
         count: None,
     };

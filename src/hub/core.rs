@@ -5,8 +5,8 @@
 //!
 //! - inputs: [`handle_join`](Hub::handle_join), [`handle_request`](Hub::handle_request), [`publish`](Hub::publish),
 //!   [`handle_leave`](Hub::handle_leave), and [`tick`](Hub::tick) a few times a second;
-//! - after a batch of inputs one [`turn`](Hub::turn): retention acts, workers that are behind go on, history is read. It says
-//!   whether there is more to do at once;
+//! - after a batch of inputs one [`turn`](Hub::turn): what was numbered is in the log, retention acts, workers that are behind go
+//!   on, history is read. It says whether there is more to do at once;
 //! - outputs: [`poll_write`](Hub::poll_write) names a worker with bytes to send, [`take`](Hub::take) hands them out,
 //!   [`give_back`](Hub::give_back) takes the buffer back.
 //!
@@ -15,11 +15,15 @@
 //! - What a worker is sent of one view is: everything after its `Watched`, once, in log order, with `Lost` in the place of what
 //!   retention took before.
 //! - A turn's work per worker is bounded, whatever is asked.
+//! - Nothing leaves of what the log has not committed; after a log has failed nothing leaves at all. Who is told that a publication
+//!   or an order is in the log is told so once the log says it may be.
 use super::entry::Publication;
+use super::held::{Answer, HeldBack};
 use super::interest::{Interest, ViewId, Watcher};
-use super::log::{Gone, Held, Log};
+use super::log::{Gone, Held, Log, LogFailed};
 use super::newest::NewestTable;
 use super::read::Read;
+use super::restore::Restore;
 use super::settings::{Counters, Refused, Settings, Violation};
 use super::topics::{TopicId, Topics};
 use super::worker::{Parked, Worker, WorkerId};
@@ -31,8 +35,8 @@ use slab::Slab;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Hub<L> {
-    pub(super) log: L,
+pub struct Hub {
+    pub(super) log: Box<dyn Log>,
     pub(super) settings: Settings,
     pub(super) topics: Topics,
     pub(super) interest: Interest,
@@ -46,13 +50,18 @@ pub struct Hub<L> {
     gone: Vec<Gone>,
     /// Scratch of reads.
     pub(super) found: Vec<Held>,
+    /// Answers that the log is not ready for.
+    pub(super) held_back: HeldBack,
+    pub(super) restore: Option<Restore>,
+    failed: Option<LogFailed>,
 }
 
-impl<L: Log> Hub<L> {
+impl Hub {
     /// A hub over `log`, which is empty or has been recovered.
-    pub fn new(log: L, settings: Settings) -> Self {
-        Self {
-            log,
+    pub fn new(log: impl Log + 'static, settings: Settings) -> Self {
+        let mut hub = Self {
+            restore: Restore::of(log.head()),
+            log: Box::new(log),
             settings,
             topics: Topics::new(settings.topics_max),
             interest: Interest::default(),
@@ -63,12 +72,20 @@ impl<L: Log> Hub<L> {
             writable: Vec::new(),
             gone: Vec::new(),
             found: Vec::new(),
+            held_back: HeldBack::default(),
+            failed: None,
+        };
+        for name in hub.log.recovered() {
+            let topic = hub.topics.insert_recovered(&name);
+            hub.log.add_topic(topic, &name);
+            hub.interest.add_topic(topic, &name);
         }
+        hub
     }
 
     /// The log.
-    pub fn log(&self) -> &L {
-        &self.log
+    pub fn log(&self) -> &dyn Log {
+        &*self.log
     }
 
     /// Topics that something is known of.
@@ -91,14 +108,19 @@ impl<L: Log> Hub<L> {
         &self.counters
     }
 
-    /// A worker has said who it is; `Hello` waits for it.
-    pub fn handle_join(&mut self, now: Now) -> WorkerId {
-        let worker = Worker::join(
-            self.settings.outbox_bytes,
-            now.mono_ns,
-            self.log.epoch(),
-            self.log.head(),
-        );
+    /// A worker has said who it is, and up to which position of which epoch its stream had come, if it had one; `Hello` waits for it. Where
+    /// the log has that position the stream goes on behind it, as soon as the worker has said what it watches.
+    pub fn handle_join(&mut self, now: Now, reached: Option<(&str, i64)>) -> WorkerId {
+        let (epoch, head) = (self.log.epoch(), self.log.head());
+        let reached = reached
+            .filter(|(of, position)| *of == epoch && (0..=head).contains(position))
+            .map(|(_, position)| position);
+        let begin = reached.unwrap_or(head);
+        let mut worker = Worker::join(self.settings.outbox_bytes, now.mono_ns, epoch, begin);
+        if reached.is_some() {
+            worker.lag = Some(begin);
+            worker.is_waiting = true;
+        }
         let id = WorkerId(self.workers.insert(worker) as u32);
         self.announce(id);
         id
@@ -109,6 +131,7 @@ impl<L: Log> Hub<L> {
         let Some(worker) = self.workers.try_remove(id.index()) else {
             return;
         };
+        self.held_back.forget(id);
         for (number, view) in worker.views {
             self.leave_view(view, id, number);
         }
@@ -125,6 +148,7 @@ impl<L: Log> Hub<L> {
         match request {
             HubRequest::Watch { view, text } => return self.on_watch(id, view, &text),
             HubRequest::Unwatch { view } => self.on_unwatch(id, view),
+            HubRequest::Resume => self.workers[id.index()].is_waiting = false,
             HubRequest::Read {
                 request,
                 view,
@@ -170,13 +194,18 @@ impl<L: Log> Hub<L> {
         };
         match outcome {
             _ if request == 0 => {}
+            Ok(offset) if offset > self.log.acknowledged() => {
+                worker.held_back += 1;
+                let answer = Answer::Published { request, offset };
+                self.held_back.push(offset, id, answer);
+            }
             Ok(offset) => worker.send(HubEvent::Published { request, offset }),
             Err(refused) => {
                 let message = refused.to_string();
                 let why = Refusal {
                     code: refused.code(),
                     message: &message,
-                    retry_after_ms: None,
+                    retry_after_ms: refused.retry_after_ms(),
                 };
                 worker.send(HubEvent::PublishFailed { request, why });
             }
@@ -185,7 +214,7 @@ impl<L: Log> Hub<L> {
 
     /// Numbers a publication and delivers it; its offset.
     pub fn publish(&mut self, now: Now, publication: &Publication<'_>) -> Result<i64, Refused> {
-        let topic = match self.admit(publication) {
+        let topic = match self.admit(now, publication) {
             Ok(topic) => topic,
             Err(refused) => {
                 self.counters.refused += 1;
@@ -211,8 +240,15 @@ impl<L: Log> Hub<L> {
 
     /// The bounded work after a batch of inputs. `true`: there is more to do without any further input.
     pub fn turn(&mut self, now: Now) -> bool {
+        if self.failed.is_none() {
+            self.failed = self.log.commit(now).err();
+        }
+        if self.failed.is_some() {
+            return false;
+        }
+        self.answer_held_back();
         self.retain(now);
-        let mut more = false;
+        let mut more = self.restore_some();
         for index in 0..self.workers.capacity() {
             if !self.workers.contains(index) {
                 continue;
@@ -235,6 +271,11 @@ impl<L: Log> Hub<L> {
         }
     }
 
+    /// Why nothing is answered and delivered any more: the log has failed.
+    pub fn failed(&self) -> Option<&LogFailed> {
+        self.failed.as_ref()
+    }
+
     /// A worker with bytes to send; each is named once until its bytes are taken. One that has left since then has none.
     pub fn poll_write(&mut self) -> Option<WorkerId> {
         self.writable.pop()
@@ -243,6 +284,7 @@ impl<L: Log> Hub<L> {
     /// The bytes to send to a worker, and whether a turn would find more for it now.
     pub fn take(&mut self, id: WorkerId) -> (Vec<u8>, bool) {
         match self.workers.get_mut(id.index()) {
+            Some(_) if self.failed.is_some() => (Vec::new(), false),
             Some(worker) => (
                 worker.take(),
                 worker.lag.is_some() || !worker.reads.is_empty(),
@@ -277,7 +319,7 @@ impl<L: Log> Hub<L> {
     }
 
     /// Checks a publication and finds or makes its topic.
-    fn admit(&mut self, publication: &Publication<'_>) -> Result<TopicId, Refused> {
+    fn admit(&mut self, now: Now, publication: &Publication<'_>) -> Result<TopicId, Refused> {
         let limits = &self.settings.limits;
         let Publication { topic, key, data } = publication;
         if let Some(bytes) = key.map(str::len).filter(|&bytes| bytes > limits.key_bytes) {
@@ -292,10 +334,15 @@ impl<L: Log> Hub<L> {
                 max: limits.frame_bytes,
             });
         }
-        if let Some(topic) = self.topics.find(topic) {
+        let known = self.topics.find(topic);
+        if known.is_none() {
+            check_topic(topic, limits)?;
+        }
+        let bytes = topic.len() + key.map_or(0, str::len) + data.len();
+        self.log.check_room(now, known, topic, bytes)?;
+        if let Some(topic) = known {
             return Ok(topic);
         }
-        check_topic(topic, limits)?;
         let id = self.topics.insert(topic)?;
         self.log.add_topic(id, topic);
         self.interest.add_topic(id, topic);
@@ -312,18 +359,24 @@ impl<L: Log> Hub<L> {
             topic.map_or_else(|| log.forgotten_floor(), |topic| log.topic_floor(topic))
         };
         let (view, looked_at) = self.interest.enter(text, &self.topics, floor_of);
-        let since = self.log.head();
-        let watcher = Watcher {
+        let worker = &mut self.workers[id.index()];
+        let goes_on = worker.lag.filter(|_| worker.is_waiting);
+        let since = goes_on.unwrap_or(self.log.head());
+        let of = self.interest.view_mut(view);
+        // What has left since the worker was here before is lost, nobody knows how much.
+        let misses = of.floor > since;
+        of.watchers.push(Watcher {
             worker: id,
             id: number,
             since,
-            lost: 0,
-            vague: false,
-        };
-        self.interest.view_mut(view).watchers.push(watcher);
-        let worker = &mut self.workers[id.index()];
+            lost: u64::from(misses),
+            vague: misses,
+        });
         worker.views.insert(number, view);
-        if worker.lag.is_some() {
+        if misses {
+            worker.overtaken.push((view, number));
+        }
+        if worker.lag.is_some() && goes_on.is_none() {
             worker.park(since, Parked::Watched(number));
         } else {
             worker.send(HubEvent::Watched {
@@ -332,6 +385,17 @@ impl<L: Log> Hub<L> {
             });
         }
         Ok(looked_at)
+    }
+
+    /// Tells who has waited for it that it is in the log.
+    fn answer_held_back(&mut self) {
+        let acknowledged = self.log.acknowledged();
+        while let Some((id, answer)) = self.held_back.pop(acknowledged) {
+            if let Some(worker) = self.workers.get_mut(id.index()) {
+                worker.held_back -= 1;
+                worker.send(answer.event());
+            }
+        }
     }
 
     fn on_unwatch(&mut self, id: WorkerId, number: u32) {
@@ -380,7 +444,7 @@ impl<L: Log> Hub<L> {
     }
 
     /// A topic without entries, newest value and interest is forgotten.
-    fn forget_if_idle(&mut self, topic: TopicId) {
+    pub(super) fn forget_if_idle(&mut self, topic: TopicId) {
         let idle = self.interest.of_topic(topic).is_empty()
             && !self.newest.has(topic)
             && self.log.topic_entries(topic) == 0;

@@ -6,15 +6,18 @@
 //! interest that lost something is told: exactly, if nothing of it can be missing further on, which is always so unless its
 //! topics are kept by different rules.
 use super::core::Hub;
-use super::log::{Gone, Log, Scope};
+use super::log::{Gone, Scope};
 use super::worker::{Parked, WorkerId};
 use pubsub_stream::hub::HubEvent;
 use std::ops::ControlFlow;
 
-impl<L: Log> Hub<L> {
+impl Hub {
     /// Goes on with a worker that is behind. `true`: only the turn's budget stopped it.
     pub(super) fn catch_up(&mut self, id: WorkerId) -> bool {
         let mut scan = self.settings.scan_entries;
+        if self.workers[id.index()].is_waiting {
+            return false;
+        }
         while let Some(cursor) = self.workers[id.index()].lag {
             self.unpark(id, cursor);
             let worker = &mut self.workers[id.index()];
@@ -24,9 +27,12 @@ impl<L: Log> Hub<L> {
                 return false;
             } else if scan == 0 {
                 return true;
+            } else if let Some(end) = self.log.hole_at(cursor) {
+                scan -= 1;
+                self.step_over_damage(id, cursor, end.min(self.log.head()));
             } else if cursor < self.log.floor() {
                 scan -= 1;
-                self.step_over_hole(id, cursor);
+                self.step_over_left(id, cursor);
             } else {
                 let stop = worker.parked_at().unwrap_or(i64::MAX).min(self.log.head());
                 self.copy_entries(id, cursor, stop, &mut scan);
@@ -36,7 +42,7 @@ impl<L: Log> Hub<L> {
     }
 
     /// Entries have left below: the next one held may not be the next one there was.
-    fn step_over_hole(&mut self, id: WorkerId, cursor: i64) {
+    fn step_over_left(&mut self, id: WorkerId, cursor: i64) {
         let next = self.log.first_after(cursor).unwrap_or(self.log.head() + 1);
         if next == cursor + 1 {
             self.copy_entries(id, cursor, next, &mut 1);
@@ -45,6 +51,29 @@ impl<L: Log> Hub<L> {
         self.workers[id.index()].lag = Some(next - 1);
         self.unpark(id, next - 1);
         self.tell_lost(id, cursor, next - 1);
+    }
+
+    /// What was between here and `upto` can't be read any more: whoever wanted something of it is told that it may be missing.
+    fn step_over_damage(&mut self, id: WorkerId, cursor: i64, upto: i64) {
+        let worker = &mut self.workers[id.index()];
+        worker.lag = Some(upto);
+        for (&number, &view) in &worker.views.clone() {
+            let since = self
+                .interest
+                .view(view)
+                .watcher(id, number)
+                .map_or(upto, |watcher| watcher.since);
+            let from = cursor.max(since) + 1;
+            if from <= upto {
+                self.workers[id.index()].send(HubEvent::Lost {
+                    view: number,
+                    from,
+                    to: upto,
+                    count: None,
+                });
+            }
+        }
+        self.unpark(id, upto);
     }
 
     /// Copies what the worker wants of `cursor+1..=upto`, of which nothing has left.
@@ -114,25 +143,37 @@ impl<L: Log> Hub<L> {
         }
     }
 
-    /// An entry has left the log: its views' history begins later, and who had not read it has lost it.
+    /// Entries have left the log: their views' history begins later, and who had not read them has lost them.
     pub(super) fn note_gone(&mut self, gone: Gone) {
-        let Gone { topic, offset } = gone;
+        let Gone {
+            topic,
+            first,
+            last,
+            entries,
+        } = gone;
         for at in 0..self.interest.of_topic(topic).len() {
             let id = self.interest.of_topic(topic)[at];
             let view = self.interest.view_mut(id);
-            view.floor = offset.max(view.floor);
-            view.left += 1;
+            view.floor = last.max(view.floor);
+            view.left += entries;
             for watcher in &mut view.watchers {
                 let worker = &mut self.workers[watcher.worker.index()];
-                if watcher.since >= offset || worker.lag.is_none_or(|cursor| cursor >= offset) {
+                let Some(cursor) = worker.lag.map(|cursor| cursor.max(watcher.since)) else {
+                    continue;
+                };
+                if cursor >= last {
                     continue;
                 }
                 if watcher.lost == 0 {
                     worker.overtaken.push((id, watcher.id));
                 }
-                watcher.lost += 1;
-                self.counters.lost_entries += u64::from(worker.lost != offset);
-                worker.lost = offset;
+                // Of those that leave together, how many the cursor had passed is not known.
+                watcher.vague |= cursor >= first;
+                watcher.lost += entries;
+                if worker.lost != last {
+                    self.counters.lost_entries += entries;
+                }
+                worker.lost = last;
             }
         }
     }

@@ -9,7 +9,8 @@
 use super::core::Hub;
 use super::entry::Publication;
 use super::feed::publish;
-use super::log::{Log, MemoryLog};
+use super::log::disk::{self, DiskLog, OpenError};
+use super::log::{LogFailed, MemoryLog};
 use super::pipe::Pipe;
 use super::record::Recorder;
 use super::settings::{Settings, Violation};
@@ -31,6 +32,7 @@ use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,10 @@ const LINKS_MAX: usize = 4096;
 /// Pause after a failed accept: descriptors or memory are short, and trying at once would only burn the rest.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often, and after which pauses, the folder of a log is tried that another process still has.
+const LOCK_TRIES: usize = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Topics looked at for the watches in one batch, after which other links get their turn. One new pattern looks at all of them.
 const TOPICS_PER_BATCH: usize = 8192;
 
@@ -66,6 +72,12 @@ pub enum HubError {
     /// A source cannot be opened.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log has failed while it was in use; a hub that begins anew recovers what it has.
+    #[error("the log has failed: {0}")]
+    Log(String),
 }
 
 /// Why a link ended.
@@ -109,16 +121,20 @@ pub async fn run(
         feeds.push((feed, Timer::new().map_err(HubError::Timer)?));
     }
     let epoch = format!("{:016x}", random());
-    let log = match config.log {
-        config::Log::Memory => MemoryLog::new(epoch, &config.retain),
-    };
     let settings = Settings::new(config.limits, config.topics_max, config.keys_max);
-    let mut hub = Hub::new(log, settings);
+    let undone = Arc::new(Notify::new());
+    let mut hub = match &config.log {
+        config::Log::Memory => Hub::new(MemoryLog::new(epoch, &config.retain), settings),
+        config::Log::Disk { folder } => {
+            let log = open_disk(folder, &config, &epoch, &undone).await?;
+            Hub::new(log, settings)
+        }
+    };
     if config.venue == Venue::Paper {
         let book = Book::new(&hub.log().epoch()[..8], config.orders_max as usize);
         hub.open_desk(Desk::new(book, Box::<Paper>::default()));
     }
-    let shared = Rc::new(Shared::new(hub, scoreboard));
+    let shared = Rc::new(Shared::new(hub, scoreboard, undone));
     let serve = async {
         spawn_local(accept(Rc::clone(&shared), listener));
         spawn_local(pump(Rc::clone(&shared)));
@@ -137,18 +153,48 @@ pub async fn run(
                 config.interval_ms,
             ));
         }
-        obey(reports, orders).await;
+        tokio::select! {
+            () = obey(reports, orders) => Ok(()),
+            error = shared.failed() => Err(error),
+        }
     };
-    LocalSet::new().run_until(serve).await;
-    Ok(())
+    LocalSet::new().run_until(serve).await
+}
+
+/// Opens the log on disk; a hub before this one may be about to let go of it.
+async fn open_disk(
+    folder: &Path,
+    config: &Config,
+    epoch: &str,
+    pump: &Arc<Notify>,
+) -> Result<DiskLog, OpenError> {
+    let mut tries = 0;
+    loop {
+        let pump = Arc::clone(pump);
+        let options = disk::Options {
+            folder,
+            rules: &config.retain,
+            sync: config.log_sync,
+            epoch,
+            segment_bytes: disk::SEGMENT_BYTES,
+            wake: Box::new(move || pump.notify_one()),
+        };
+        match DiskLog::open(clock::now(), options) {
+            Err(error) if error.is_locked() && tries < LOCK_TRIES => sleep(LOCK_PAUSE).await,
+            opened => return opened,
+        }
+        tries += 1;
+    }
 }
 
 /// What the tasks share.
 pub(super) struct Shared {
-    pub(super) hub: RefCell<Hub<MemoryLog>>,
+    pub(super) hub: RefCell<Hub>,
     links: RefCell<HashMap<WorkerId, Rc<Wakes>>>,
     open: Cell<usize>,
-    pump: Notify,
+    /// Also woken by the log, from another thread.
+    pump: Arc<Notify>,
+    failed: Notify,
     recorder: RefCell<Recorder>,
 }
 
@@ -160,13 +206,14 @@ struct Wakes {
 }
 
 impl Shared {
-    fn new(hub: Hub<MemoryLog>, scoreboard: Arc<Scoreboard>) -> Self {
+    fn new(hub: Hub, scoreboard: Arc<Scoreboard>, pump: Arc<Notify>) -> Self {
         let recorder = RefCell::new(Recorder::new(scoreboard, hub.log().epoch()));
         Self {
             hub: RefCell::new(hub),
             links: RefCell::default(),
             open: Cell::new(0),
-            pump: Notify::new(),
+            pump,
+            failed: Notify::new(),
             recorder,
         }
     }
@@ -176,6 +223,9 @@ impl Shared {
         let mut hub = self.hub.borrow_mut();
         if hub.turn(now) {
             self.pump.notify_one();
+        }
+        if hub.failed().is_some() {
+            self.failed.notify_one();
         }
         let links = self.links.borrow();
         while let Some(worker) = hub.poll_write() {
@@ -188,8 +238,18 @@ impl Shared {
         recorder.record_some(now, &hub);
     }
 
-    fn join(&self, now: Now) -> (WorkerId, Rc<Wakes>) {
-        let worker = self.hub.borrow_mut().handle_join(now);
+    /// Waits until the log has failed.
+    async fn failed(&self) -> HubError {
+        self.failed.notified().await;
+        let hub = self.hub.borrow();
+        let why = hub.failed().map(LogFailed::to_string);
+        HubError::Log(why.unwrap_or_default())
+    }
+
+    fn join(&self, now: Now, join: &Join) -> (WorkerId, Rc<Wakes>) {
+        let reached = join.reached.as_ref();
+        let reached = reached.map(|(epoch, position)| (epoch.as_str(), *position));
+        let worker = self.hub.borrow_mut().handle_join(now, reached);
         let wakes = Rc::new(Wakes::default());
         self.links.borrow_mut().insert(worker, Rc::clone(&wakes));
         (worker, wakes)
@@ -249,7 +309,7 @@ async fn link(shared: Rc<Shared>, stream: UnixStream) {
         Ok((join, pipe)) => {
             let pipe = Rc::new(pipe);
             let now = clock::now();
-            let (worker, wakes) = shared.join(now);
+            let (worker, wakes) = shared.join(now, &join);
             let writer = spawn_local(write_all(
                 Rc::clone(&shared),
                 worker,
@@ -342,7 +402,7 @@ fn handle_batch(
 
 /// Up to as many costly requests as take about a millisecond.
 fn handle_frames(
-    hub: &mut Hub<MemoryLog>,
+    hub: &mut Hub,
     now: Now,
     worker: WorkerId,
     reader: &mut LinkReader,

@@ -6,12 +6,14 @@
 //! In reading order:
 //! - [`entry`]: one publication as the bytes of its link frame
 //! - [`topics`]: names and numbers
-//! - [`log`]: the contract of a log, and the one in memory
+//! - [`log`]: the contract of a log, the one in memory and the one on disk
 //! - [`newest`]: the newest value of every key
 //! - [`interest`]: who wants which topics; `patterns` finds which patterns a new topic matches
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
 //! - [`settings`]: limits, refusals, counters
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
+//! - `restore` reads a recovered log for the newest values
+//! - `held` keeps answers until the log is ready for them
 //! - `orders` lends the log to the order desk
 //! - [`drive`]: sockets and time around it; `pipe` is the socket of a link, `feed` runs the sources
 //! - [`record`]: its numbers on the scoreboard
@@ -20,6 +22,7 @@ mod deliver;
 pub mod drive;
 pub mod entry;
 mod feed;
+mod held;
 pub mod interest;
 pub mod log;
 pub mod newest;
@@ -29,6 +32,7 @@ mod pipe;
 mod plan;
 mod read;
 pub mod record;
+mod restore;
 pub mod settings;
 pub mod topics;
 pub mod worker;

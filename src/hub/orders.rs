@@ -3,7 +3,7 @@
 //! Owns nothing of its own. Must not contain: what becomes of an order. Driven by the core.
 use super::core::Hub;
 use super::entry::Publication;
-use super::log::Log;
+use super::held::Answer;
 use super::worker::WorkerId;
 use crate::orders::desk::{Call, Desk, Journal, Refusal};
 use crate::orders::venue::Quote;
@@ -13,12 +13,12 @@ use pubsub_stream::hub::{self, HubEvent};
 use pubsub_wire::ErrorCode;
 
 /// The hub while its desk is at work.
-struct Lent<'h, L> {
-    hub: &'h mut Hub<L>,
+struct Lent<'h> {
+    hub: &'h mut Hub,
     now: Now,
 }
 
-impl<L: Log> Journal for Lent<'_, L> {
+impl Journal for Lent<'_> {
     fn report(&mut self, topic: &str, key: &str, data: &[u8]) -> Result<(), Refusal> {
         let publication = Publication {
             topic,
@@ -30,7 +30,7 @@ impl<L: Log> Journal for Lent<'_, L> {
             Err(refused) => Err(Refusal {
                 code: refused.code(),
                 message: format!("the order could not be reported: {refused}"),
-                retry_after_ms: None,
+                retry_after_ms: refused.retry_after_ms(),
             }),
         }
     }
@@ -45,7 +45,7 @@ impl<L: Log> Journal for Lent<'_, L> {
     }
 }
 
-impl<L: Log> Hub<L> {
+impl Hub {
     /// Orders are taken here from now on.
     pub fn open_desk(&mut self, desk: Desk) {
         self.desk = Some(desk);
@@ -72,8 +72,17 @@ impl<L: Log> Hub<L> {
         let Some(worker) = self.workers.get_mut(id.index()) else {
             return;
         };
-        match &outcome {
-            Ok(result) => worker.send(HubEvent::Replied { request, result }),
+        match outcome {
+            // Not only its own reports: what it tells of others' must last as well.
+            Ok(result) if self.log.head() > self.log.acknowledged() => {
+                worker.held_back += 1;
+                let answer = Answer::Replied { request, result };
+                self.held_back.push(self.log.head(), id, answer);
+            }
+            Ok(result) => worker.send(HubEvent::Replied {
+                request,
+                result: &result,
+            }),
             Err(refusal) => {
                 let why = hub::Refusal {
                     code: refusal.code,

@@ -7,7 +7,7 @@
 //! gap's count is exact or absent.
 use super::core::Hub;
 use super::interest::{View, ViewId};
-use super::log::{Backward, Log, Scope};
+use super::log::{Backward, Scope};
 use super::topics::TopicId;
 use pubsub_stream::hub::{LostHistory, SliceGap, Start};
 use pubsub_wire::ErrorCode;
@@ -91,7 +91,7 @@ impl Plan {
     }
 }
 
-impl<L: Log> Hub<L> {
+impl Hub {
     /// Where the slice begins and what is missing before it, as of now. `way` keeps the search for the newest n.
     pub(super) fn plan(
         &self,
@@ -196,7 +196,7 @@ impl<L: Log> Hub<L> {
         }
         let floor = self.interest.view(view).floor.min(cursor);
         if offset >= floor {
-            return Ok(Plan::new(What::History, offset, Begin::Here));
+            return Ok(self.plan_over_hole(offset, cursor, otherwise));
         }
         let (to, count) = match otherwise {
             Else::Earliest => (Some(floor), self.lost_between(view, offset, floor)),
@@ -211,6 +211,26 @@ impl<L: Log> Hub<L> {
             count,
         };
         Ok(Plan::instead(gap, otherwise, floor, cursor))
+    }
+
+    /// After a position above the floor, or above what can't be read there.
+    fn plan_over_hole(&self, offset: i64, cursor: i64, otherwise: Else) -> Plan {
+        let Some(end) = self.log.hole_at(offset).filter(|_| offset < cursor) else {
+            return Plan::new(What::History, offset, Begin::Here);
+        };
+        let end = end.min(cursor);
+        let (to, from) = match otherwise {
+            Else::Earliest => (Some(end), Some(offset + 1)),
+            Else::Live => (Some(cursor), Some(offset + 1)),
+            Else::Last => (None, None),
+        };
+        let gap = SliceGap {
+            reason: LostHistory::Retention,
+            from,
+            to,
+            count: None,
+        };
+        Plan::instead(gap, otherwise, end, cursor)
     }
 
     /// How many entries of the view have left of `after+1..=to`, where that can be known: all of them must be gone, and either a

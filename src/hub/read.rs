@@ -9,7 +9,7 @@
 //!   read begins, and skips what is known to hold nothing.
 use super::core::Hub;
 use super::interest::ViewId;
-use super::log::{Held, Log};
+use super::log::Held;
 use super::plan::{Begin, Pause, Plan, WayBack, What};
 use super::worker::{Parked, WorkerId};
 use crate::link::event::encode_slice;
@@ -64,7 +64,7 @@ impl Read {
     }
 }
 
-impl<L: Log> Hub<L> {
+impl Hub {
     /// Answers reads of a worker within the turn's budget. `true`: there are more that could go on.
     pub(super) fn serve_reads(&mut self, id: WorkerId) -> bool {
         let mut scan = self.settings.scan_entries;
@@ -99,10 +99,20 @@ impl<L: Log> Hub<L> {
             return Err(Pause::Wait(since));
         }
         let plan = self.plan(view, cursor, &read.start, &mut read.way, scan)?;
+        if plan.what == What::Compacted && self.is_restoring() {
+            return Err(Pause::More);
+        }
         let mut found = std::mem::take(&mut self.found);
         let reached = self.collect(view, &plan, cursor, read, scan, &mut found);
         let outcome = if found.is_empty() && reached < cursor {
             read.nothing = Some((plan.what, reached));
+            if plan.what == What::History && self.log.hole_at(reached).is_some() {
+                // Whatever was asked for, it goes on from here, behind a gap.
+                read.start = Start::Continue {
+                    offset: reached,
+                    compacted: false,
+                };
+            }
             Err(Pause::More)
         } else {
             let head = head_of(&plan, read.request, cursor, reached, &found);

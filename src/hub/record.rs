@@ -3,7 +3,6 @@
 //! Owns what is copied, and how often, and the measuring of turns. Must not contain: the counting of publications. Driven by the
 //! hub's driver, which says how long each turn took and how late its timer came round.
 use super::core::Hub;
-use super::log::Log;
 use super::settings::Counters;
 use crate::telemetry::scoreboard::{Scoreboard, advance};
 use pubsub_stream::{Histogram, Now};
@@ -54,14 +53,14 @@ impl Recorder {
     }
 
     /// Copies everything if that was not done lately.
-    pub fn record_some<L: Log>(&mut self, now: Now, hub: &Hub<L>) {
+    pub fn record_some(&mut self, now: Now, hub: &Hub) {
         if now.mono_ns.saturating_sub(self.recorded_ns) >= PAUSE_NS {
             self.record(now, hub);
         }
     }
 
     /// Copies everything and says that the hub lives.
-    pub fn record<L: Log>(&mut self, now: Now, hub: &Hub<L>) {
+    pub fn record(&mut self, now: Now, hub: &Hub) {
         self.recorded_ns = now.mono_ns;
         let slot = self.scoreboard.hub();
         let (size, head) = (hub.log().size(), hub.log().head());

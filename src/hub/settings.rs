@@ -1,9 +1,13 @@
 //! What a hub is told, what it refuses, and what it counts.
 //!
 //! Owns these words. Must not contain: anything that acts. Used by the core and by whoever drives it.
+use super::log::NoRoom;
 use super::topics::TopicsFull;
 use pubsub_wire::topic::TopicError;
 use pubsub_wire::{ErrorCode, Limits};
+
+/// Room in a log comes back when somebody has made some: trying more often would only cost.
+const NO_ROOM_RETRY_MS: u64 = 1000;
 
 /// Limits of a hub.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +76,9 @@ pub enum Refused {
     /// There are as many topics as there may be.
     #[error(transparent)]
     Full(#[from] TopicsFull),
+    /// The log has no room now.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 impl Refused {
@@ -81,7 +88,13 @@ impl Refused {
             Self::Topic(_) => ErrorCode::BadField,
             Self::Key { .. } | Self::Data { .. } => ErrorCode::TooLarge,
             Self::Full(_) => ErrorCode::Limit,
+            Self::NoRoom(_) => ErrorCode::Unavailable,
         }
+    }
+
+    /// When to try again, if that may help.
+    pub fn retry_after_ms(self) -> Option<u64> {
+        matches!(self, Self::NoRoom(_)).then_some(NO_ROOM_RETRY_MS)
     }
 }
 

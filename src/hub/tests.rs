@@ -3,6 +3,7 @@ mod limits;
 mod model;
 mod peer;
 mod positions;
+mod rejoin;
 mod stand;
 mod stream;
 mod truth;

@@ -63,11 +63,16 @@ impl Topics {
         if self.names.len() as u64 >= self.max {
             return Err(TopicsFull { max: self.max });
         }
+        Ok(self.insert_recovered(name))
+    }
+
+    /// A number for a topic that a log has entries of; there may be more of them than new ones would be let in.
+    pub fn insert_recovered(&mut self, name: &str) -> TopicId {
         let name: Rc<str> = name.into();
         let topic = TopicId(self.names.insert(Rc::clone(&name)) as u32);
         let before = self.numbers.insert(name, topic);
         debug_assert!(before.is_none(), "a topic has one number");
-        Ok(topic)
+        topic
     }
 
     /// Forgets a topic.

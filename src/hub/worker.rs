@@ -52,6 +52,8 @@ pub struct Worker {
     pub(super) lag: Option<i64>,
     /// Newest offset in the outbox or before.
     pushed: i64,
+    /// Its stream stands until it has said what it watches.
+    pub(super) is_waiting: bool,
     /// The position it was told last, and when.
     told: i64,
     told_ns: u64,
@@ -66,6 +68,8 @@ pub struct Worker {
     pub(super) overtaken: Vec<(ViewId, u32)>,
     /// Newest offset that left before the cursor reached it.
     pub(super) lost: i64,
+    /// Its answers that the log is not ready for.
+    pub(super) held_back: usize,
 }
 
 impl Worker {
@@ -78,6 +82,7 @@ impl Worker {
             busy: true,
             announced: false,
             lag: None,
+            is_waiting: false,
             pushed: head,
             told: head,
             told_ns: now_ns,
@@ -88,6 +93,7 @@ impl Worker {
             history_bytes: 0,
             overtaken: Vec::new(),
             lost: 0,
+            held_back: 0,
         };
         worker.send(HubEvent::Hello {
             epoch,
@@ -154,7 +160,7 @@ impl Worker {
     /// entries may, or `waiting_max` requests wait.
     pub(super) fn wants_input(&self, waiting_max: usize) -> bool {
         self.outbox.len() < 2 * self.outbox_bytes
-            && self.reads.len() + self.parked.len() < waiting_max
+            && self.reads.len() + self.parked.len() + self.held_back < waiting_max
     }
 
     /// Ends a run of entries, so that the worker knows how far it is.

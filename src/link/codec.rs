@@ -6,7 +6,7 @@
 use pubsub_wire::ErrorCode;
 
 /// Spoken by this build; a peer that speaks another one is refused at its `Join`.
-pub const LINK_VERSION: u16 = 2;
+pub const LINK_VERSION: u16 = 3;
 
 /// Largest frame that is accepted, the length field not counted. The largest payload a node can be configured to take (16 MiB)
 /// and a slice that holds one beyond its budget fit in; more is a broken peer.

@@ -2,7 +2,7 @@
 //!
 //! Owns the layout of [`Join`] and of every `HubRequest`. Must not contain: the frame's outside (that is `codec`) or any
 //! decision about a request. The worker encodes, the hub decodes; a publication is lent, everything else is owned.
-use super::codec::{Body, LinkError, frame, put_option, put_text};
+use super::codec::{Body, LINK_VERSION, LinkError, frame, put_option, put_text};
 use pubsub_stream::hub::{HubRequest, Start};
 use pubsub_wire::value::Else;
 
@@ -13,6 +13,7 @@ mod kind {
     pub(super) const READ: u8 = 4;
     pub(super) const PUBLISH: u8 = 5;
     pub(super) const CALL: u8 = 6;
+    pub(super) const RESUME: u8 = 7;
 }
 
 mod start {
@@ -24,14 +25,16 @@ mod start {
 }
 
 /// The first frame of a worker on a link: who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     /// Its slot in the scoreboard.
     pub slot: u32,
     /// Which life of that slot.
     pub generation: u32,
-    /// What it speaks; see [`super::LINK_VERSION`].
+    /// What it speaks; see [`super::LINK_VERSION`]. The rest is read of a worker that speaks the same alone.
     pub version: u16,
+    /// Where its stream goes on, if it had one: epoch and position.
+    pub reached: Option<(String, i64)>,
 }
 
 /// A publication as it lies in the read buffer.
@@ -64,6 +67,9 @@ pub fn encode_join(out: &mut Vec<u8>, join: &Join) {
         out.extend_from_slice(&join.slot.to_le_bytes());
         out.extend_from_slice(&join.generation.to_le_bytes());
         out.extend_from_slice(&join.version.to_le_bytes());
+        put_option(out, join.reached.as_ref().map(|reached| reached.0.as_str()));
+        let position = join.reached.as_ref().map_or(0, |reached| reached.1);
+        out.extend_from_slice(&position.to_le_bytes());
     });
 }
 
@@ -74,6 +80,7 @@ pub fn encode_request(out: &mut Vec<u8>, request: &HubRequest) {
             out.extend_from_slice(&view.to_le_bytes());
             put_text(out, text);
         }),
+        HubRequest::Resume => frame(out, kind::RESUME, |_| {}),
         HubRequest::Unwatch { view } => frame(out, kind::UNWATCH, |out| {
             out.extend_from_slice(&view.to_le_bytes());
         }),
@@ -143,6 +150,7 @@ pub fn decode_request(kind: u8, body: &[u8]) -> Result<WorkerFrame<'_>, LinkErro
             text: body.text()?.to_owned(),
         }),
         kind::UNWATCH => WorkerFrame::Request(HubRequest::Unwatch { view: body.u32()? }),
+        kind::RESUME => WorkerFrame::Request(HubRequest::Resume),
         kind::READ => take_read(&mut body)?,
         kind::CALL => WorkerFrame::Request(HubRequest::Call {
             request: body.u64()?,
@@ -150,15 +158,29 @@ pub fn decode_request(kind: u8, body: &[u8]) -> Result<WorkerFrame<'_>, LinkErro
             method: body.text()?.into(),
             params: body.rest_text()?.into(),
         }),
-        kind::JOIN => WorkerFrame::Join(Join {
-            slot: body.u32()?,
-            generation: body.u32()?,
-            version: body.u16()?,
-        }),
+        kind::JOIN => WorkerFrame::Join(take_join(&mut body)?),
         other => return Err(LinkError::UnknownKind(other)),
     };
     body.end()?;
     Ok(frame)
+}
+
+fn take_join(body: &mut Body<'_>) -> Result<Join, LinkError> {
+    let (slot, generation, version) = (body.u32()?, body.u32()?, body.u16()?);
+    let mut join = Join {
+        slot,
+        generation,
+        version,
+        reached: None,
+    };
+    if version == LINK_VERSION {
+        let epoch = body.option()?.map(str::to_owned);
+        let position = body.i64()?;
+        join.reached = epoch.map(|epoch| (epoch, position));
+    } else {
+        body.rest();
+    }
+    Ok(join)
 }
 
 fn take_read<'a>(body: &mut Body<'_>) -> Result<WorkerFrame<'a>, LinkError> {
@@ -261,6 +283,7 @@ mod tests {
         prop_oneof![
             (any::<u32>(), ".*").prop_map(|(view, text)| HubRequest::Watch { view, text }),
             any::<u32>().prop_map(|view| HubRequest::Unwatch { view }),
+            Just(HubRequest::Resume),
             (any::<u32>(), any::<u32>(), starts(), any::<u32>()).prop_map(
                 |(request, view, start, budget_bytes)| {
                     HubRequest::Read {
@@ -340,15 +363,27 @@ mod tests {
 
     #[test]
     fn a_join_comes_back_as_it_was_sent() {
-        let join = Join {
-            slot: 3,
-            generation: 70_000,
-            version: 1,
+        for reached in [None, Some(("e".to_owned(), 7))] {
+            let join = Join {
+                slot: 3,
+                generation: 70_000,
+                version: LINK_VERSION,
+                reached,
+            };
+            let mut out = Vec::new();
+            encode_join(&mut out, &join);
+            let (kind, body, _) = split(&out, 100).unwrap().unwrap();
+            assert_eq!(decode_request(kind, body), Ok(WorkerFrame::Join(join)));
+        }
+    }
+
+    #[test]
+    fn of_a_worker_that_speaks_otherwise_it_is_known_what_it_speaks() {
+        let body = [3, 0, 0, 0, 1, 0, 0, 0, 1, 0];
+        let Ok(WorkerFrame::Join(join)) = decode_request(kind::JOIN, &body) else {
+            panic!("no join")
         };
-        let mut out = Vec::new();
-        encode_join(&mut out, &join);
-        let (kind, body, _) = split(&out, 100).unwrap().unwrap();
-        assert_eq!(decode_request(kind, body), Ok(WorkerFrame::Join(join)));
+        assert_eq!((join.version, join.reached), (1, None));
     }
 
     #[test]

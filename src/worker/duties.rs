@@ -104,7 +104,7 @@ impl Worker {
             self.heartbeat_ns = now.mono_ns + HEARTBEAT_NS;
             self.hub.rest();
         }
-        self.hub.handle_timeout(now);
+        self.hub.handle_timeout(now, &self.engine);
         self.on_overdue(now);
         self.lingerers.handle_timeout(now.mono_ns);
         let due = self.engine.poll_timeout();

@@ -78,6 +78,7 @@ impl HubLink {
                 slot,
                 generation,
                 version: LINK_VERSION,
+                reached: None,
             },
             up: None,
             retry_ns: 0,
@@ -106,10 +107,12 @@ impl HubLink {
     }
 
     /// Tries to connect if that is due.
-    pub(super) fn handle_timeout(&mut self, now: Now) {
+    pub(super) fn handle_timeout(&mut self, now: Now, engine: &Engine) {
         if self.poll_timeout().is_none_or(|at| at > now.mono_ns) {
             return;
         }
+        let reached = engine.hub_position();
+        self.join.reached = reached.map(|(epoch, position)| (epoch.to_owned(), position));
         match self.connect() {
             Ok(up) => self.up = Some(up),
             Err(error) => {

@@ -261,9 +261,19 @@ impl Engine {
         match request {
             HubRequest::Publish { request, .. } => self.publishes.sent(request),
             HubRequest::Call { request, .. } => self.calls.sent(request),
-            HubRequest::Watch { .. } | HubRequest::Unwatch { .. } | HubRequest::Read { .. } => {}
+            HubRequest::Watch { .. }
+            | HubRequest::Unwatch { .. }
+            | HubRequest::Resume
+            | HubRequest::Read { .. } => {}
         }
         Some(request)
+    }
+
+    /// The hub's epoch, and the position up to which everything watched has come; `None` before the first hub. A hub that is greeted
+    /// with it can go on from there.
+    pub fn hub_position(&self) -> Option<(&str, i64)> {
+        let hub = &self.hub;
+        (!hub.epoch.is_empty()).then_some((&*hub.epoch, hub.position))
     }
 
     /// What was counted so far.

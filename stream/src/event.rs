@@ -83,6 +83,7 @@ impl Engine {
                 text: view.text.to_string(),
             });
         });
+        requests.push_back(HubRequest::Resume);
     }
 
     fn on_watched(&mut self, now: Now, id: u32, position: i64) {

@@ -37,6 +37,8 @@ pub enum HubRequest {
         /// As in `Watch`.
         view: u32,
     },
+    /// All that was watched before has been asked for: what comes after the position of the greeting may come.
+    Resume,
     /// A piece of history of a watched view.
     Read {
         /// The worker's number for this question.

@@ -119,6 +119,7 @@ impl Peer {
                 slot: 0,
                 generation: 1,
                 version,
+                reached: None,
             },
         );
         self.write.write_all(&out).await.unwrap();
@@ -534,7 +535,7 @@ fn many_watches_of_many_topics_are_not_handled_in_one_go() {
         mono_ns: 1,
         wall_us: 1,
     };
-    let worker = hub.handle_join(now);
+    let worker = hub.handle_join(now, None);
     for n in 0..TOPICS_PER_BATCH / 2 {
         let topic = format!("t.{n}");
         hub.publish(

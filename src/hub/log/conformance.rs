@@ -16,7 +16,17 @@ const NAMES: [&str; 5] = ["a", "b", "q.x", "q.y", "r"];
 pub(super) enum Step {
     Append { topic: usize, bytes: usize },
     Wait { ms: u64 },
+    Commit,
     Retain,
+    Reopen,
+}
+
+/// A log after it was closed and opened again.
+pub(super) enum Reopened<L> {
+    /// It can't be: it is the same.
+    Same(L),
+    /// It has found what it held.
+    Recovered(L),
 }
 
 /// What is asked of it afterwards.
@@ -33,7 +43,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         10 => (0..NAMES.len(), 0usize..40).prop_map(|(topic, bytes)| Step::Append { topic, bytes }),
         1 => (1u64..50).prop_map(|ms| Step::Wait { ms }),
+        3 => Just(Step::Commit),
         3 => Just(Step::Retain),
+        1 => Just(Step::Reopen),
     ];
     vec(step, 0..150)
 }
@@ -75,8 +87,12 @@ pub(super) fn questions() -> impl Strategy<Value = Vec<Question>> {
 }
 
 /// A log and, beside it, all that was ever done to it.
-struct Pair<L> {
-    log: L,
+struct Pair<'a, L> {
+    /// Not there only while it is opened again.
+    log: Option<L>,
+    reopen: &'a mut dyn FnMut(L) -> Reopened<L>,
+    /// What had left before is known as far as it matters to readers.
+    is_recovered: bool,
     topics: Vec<TopicId>,
     /// Topic, and whether it is held; the offset is the place, from 1.
     all: Vec<(usize, bool)>,
@@ -84,14 +100,21 @@ struct Pair<L> {
 }
 
 /// Does the steps and asks the questions.
-pub(super) fn check<L: Log>(log: L, steps: &[Step], questions: &[Question]) {
+pub(super) fn check<L: Log>(
+    log: L,
+    reopen: &mut dyn FnMut(L) -> Reopened<L>,
+    steps: &[Step],
+    questions: &[Question],
+) {
     let mut names = Topics::new(100);
     let topics: Vec<TopicId> = NAMES
         .iter()
         .map(|name| names.insert(name).expect("room"))
         .collect();
     let mut pair = Pair {
-        log,
+        log: Some(log),
+        reopen,
+        is_recovered: false,
         topics,
         all: Vec::new(),
         now: Now {
@@ -99,9 +122,7 @@ pub(super) fn check<L: Log>(log: L, steps: &[Step], questions: &[Question]) {
             wall_us: 7,
         },
     };
-    for (topic, name) in pair.topics.clone().into_iter().zip(NAMES) {
-        pair.log.add_topic(topic, name);
-    }
+    pair.add_topics();
     for step in steps {
         pair.step(step);
         pair.check_floors();
@@ -111,7 +132,49 @@ pub(super) fn check<L: Log>(log: L, steps: &[Step], questions: &[Question]) {
     }
 }
 
-impl<L: Log> Pair<L> {
+impl<L: Log> Pair<'_, L> {
+    fn log(&self) -> &L {
+        self.log.as_ref().expect("it is open")
+    }
+
+    fn log_mut(&mut self) -> &mut L {
+        self.log.as_mut().expect("it is open")
+    }
+
+    fn add_topics(&mut self) {
+        let mut found = self.log_mut().recovered();
+        found.sort();
+        let mut held: Vec<Box<str>> = self.held().map(|(topic, _)| NAMES[topic].into()).collect();
+        held.sort();
+        held.dedup();
+        if self.is_recovered {
+            assert_eq!(found, held, "the topics that have entries");
+        }
+        for (topic, name) in self.topics.clone().into_iter().zip(NAMES) {
+            self.log_mut().add_topic(topic, name);
+        }
+    }
+
+    fn commit(&mut self) {
+        let (now, head) = (self.now, self.log().head());
+        self.log_mut().commit(now).expect("room");
+        assert!(self.log().acknowledged() <= head);
+    }
+
+    fn reopen(&mut self) {
+        self.commit();
+        let log = self.log.take().expect("it is open");
+        match (self.reopen)(log) {
+            Reopened::Same(log) => self.log = Some(log),
+            Reopened::Recovered(log) => {
+                assert_eq!(log.head(), self.all.len() as i64, "nothing was lost");
+                self.log = Some(log);
+                self.is_recovered = true;
+                self.add_topics();
+            }
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Append { topic, bytes } => {
@@ -120,12 +183,16 @@ impl<L: Log> Pair<L> {
                     key: Some("k"),
                     data: &vec![b'1'; bytes],
                 };
-                let entry = self.log.append(self.now, self.topics[topic], &publication);
+                let (now, id) = (self.now, self.topics[topic]);
+                let size = NAMES[topic].len() + 1 + bytes;
+                let room = self.log_mut().check_room(now, Some(id), NAMES[topic], size);
+                assert_eq!(room, Ok(()));
+                let entry = self.log_mut().append(now, id, &publication);
                 self.all.push((topic, true));
                 let fields = entry.fields();
                 assert_eq!(
                     (fields.offset, fields.offset),
-                    (self.all.len() as i64, self.log.head())
+                    (self.all.len() as i64, self.log().head())
                 );
                 assert_eq!(
                     (fields.topic, fields.key, fields.data),
@@ -136,19 +203,35 @@ impl<L: Log> Pair<L> {
                     (self.now.mono_ns, self.now.wall_us)
                 );
             }
-            Step::Wait { ms } => self.now.mono_ns += ms * 1_000_000,
-            Step::Retain => self.retain(),
+            Step::Wait { ms } => {
+                self.now.mono_ns += ms * 1_000_000;
+                self.now.wall_us += ms * 1000;
+            }
+            Step::Commit => self.commit(),
+            Step::Retain => {
+                self.commit();
+                self.retain();
+            }
+            Step::Reopen => self.reopen(),
         }
     }
 
     /// What goes is the oldest of its rule, and is noted.
     fn retain(&mut self) {
         let mut gone: Vec<Gone> = Vec::new();
-        self.log.retain(self.now, &mut gone);
+        let now = self.now;
+        self.log_mut().retain(now, &mut gone);
         for gone in gone {
-            let (topic, held) = &mut self.all[gone.offset as usize - 1];
-            assert_eq!((self.topics[*topic], *held), (gone.topic, true));
-            *held = false;
+            assert!(gone.first <= gone.last);
+            let mut left = 0;
+            for (topic, held) in &mut self.all[..gone.last as usize] {
+                if self.topics[*topic] == gone.topic && std::mem::take(held) {
+                    left += 1;
+                }
+            }
+            assert_eq!(left, gone.entries, "all of the topic up to the last");
+            let (topic, _) = self.all[gone.last as usize - 1];
+            assert_eq!(self.topics[topic], gone.topic);
         }
     }
 
@@ -169,11 +252,12 @@ impl<L: Log> Pair<L> {
     }
 
     fn check_floors(&self) {
-        let log = &self.log;
+        let log = self.log();
         assert_eq!(
             log.floor(),
             self.left().map(|(_, offset)| offset).max().unwrap_or(0)
         );
+        assert_eq!(log.hole_at(log.floor()), None);
         let (size, mut held) = (log.size(), self.held());
         assert_eq!(size.first, held.next().map_or(0, |(_, offset)| offset));
         assert_eq!(size.entries, self.held().count() as u64);
@@ -192,11 +276,14 @@ impl<L: Log> Pair<L> {
                 .map(|(_, offset)| offset)
                 .max()
                 .unwrap_or(0);
-            assert_eq!(log.topic_floor(topic), floor);
             assert!(
-                self.held().filter(of).all(|(_, offset)| offset > floor),
+                self.held()
+                    .filter(of)
+                    .all(|(_, offset)| offset > log.topic_floor(topic)),
                 "a topic leaves in order"
             );
+            assert!(log.topic_floor(topic) >= floor);
+            assert!(self.is_recovered || log.topic_floor(topic) == floor);
             assert_eq!(log.topic_entries(topic), self.held().filter(of).count());
             let middle = log.head() / 2;
             let upto = self
@@ -205,6 +292,9 @@ impl<L: Log> Pair<L> {
                 .filter(|(_, offset)| *offset <= middle)
                 .count();
             assert_eq!(log.topic_entries_upto(topic, middle), upto);
+            if self.is_recovered {
+                continue;
+            }
             let past = log.topic_past(topic);
             assert_eq!(past.left, self.left().filter(of).count() as u64);
             let first = self.all.iter().position(|&(topic, _)| topic == number);
@@ -213,7 +303,7 @@ impl<L: Log> Pair<L> {
     }
 
     fn check_question(&self, question: &Question) {
-        let head = self.log.head() as f64;
+        let head = self.log().head() as f64;
         let (after, upto) = (
             (question.after * head) as i64,
             (question.upto * head) as i64,
@@ -247,16 +337,18 @@ impl<L: Log> Pair<L> {
         while reached < upto {
             let (mut scan, before) = (budget, reached);
             let mut took = false;
-            reached = self.log.read(scope, before, upto, &mut scan, &mut |held| {
-                // One a call: what is refused must be shown again.
-                if std::mem::replace(&mut took, true) {
-                    return ControlFlow::Break(());
-                }
-                assert_eq!(held.offset, held.entry.offset());
-                assert_eq!(held.entry.fields().topic, self.name_of(held.topic));
-                seen.push(held.offset);
-                ControlFlow::Continue(())
-            });
+            reached = self
+                .log()
+                .read(scope, before, upto, &mut scan, &mut |held| {
+                    // One a call: what is refused must be shown again.
+                    if std::mem::replace(&mut took, true) {
+                        return ControlFlow::Break(());
+                    }
+                    assert_eq!(held.offset, held.entry.offset());
+                    assert_eq!(held.entry.fields().topic, self.name_of(held.topic));
+                    seen.push(held.offset);
+                    ControlFlow::Continue(())
+                });
             assert!(reached >= before && reached <= upto.max(before));
             assert!(seen.last().is_none_or(|&last| last <= reached));
         }
@@ -282,7 +374,7 @@ impl<L: Log> Pair<L> {
             left: question.n,
         };
         while !self
-            .log
+            .log()
             .rewind(scope, floor, &mut back, &mut question.scan.clone())
         {}
         let newest: Vec<i64> = held

@@ -7,7 +7,7 @@
 //! (usually there is one). Each topic has the offsets of its entries, so that one topic of ten thousand is read without a scan.
 use super::class::Class;
 use super::merge::{backward, forward};
-use super::{Backward, Gone, Held, Log, Past, Scope, Size};
+use super::{Backward, Gone, Held, Log, LogFailed, NoRoom, Past, Scope, Size};
 use crate::config::Retain;
 use crate::hub::entry::{Entry, Publication};
 use crate::hub::topics::TopicId;
@@ -80,7 +80,12 @@ impl MemoryLog {
             // What is quiet needs no room.
             of.offsets = VecDeque::new();
         }
-        Gone { topic, offset }
+        Gone {
+            topic,
+            first: offset,
+            last: offset,
+            entries: 1,
+        }
     }
 
     /// The entry at a step of a walk over the classes or over some topics.
@@ -126,6 +131,10 @@ impl Log for MemoryLog {
 
     fn floor(&self) -> i64 {
         self.floor
+    }
+
+    fn recovered(&mut self) -> Vec<Box<str>> {
+        Vec::new()
     }
 
     fn add_topic(&mut self, topic: TopicId, name: &str) {
@@ -178,6 +187,17 @@ impl Log for MemoryLog {
             .partition_point(|&offset| offset <= position)
     }
 
+    fn check_room(
+        &mut self,
+        _now: Now,
+        _topic: Option<TopicId>,
+        _name: &str,
+        _bytes: usize,
+    ) -> Result<(), NoRoom> {
+        // The oldest make room.
+        Ok(())
+    }
+
     fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry {
         self.head += 1;
         let offset = self.head;
@@ -212,12 +232,24 @@ impl Log for MemoryLog {
         entry
     }
 
+    fn commit(&mut self, _now: Now) -> Result<(), LogFailed> {
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> i64 {
+        self.head
+    }
+
     fn first_after(&self, position: i64) -> Option<i64> {
         let firsts = self
             .classes
             .iter()
             .filter_map(|class| class.at(class.after(position)));
         firsts.map(|held| held.offset).min()
+    }
+
+    fn hole_at(&self, _position: i64) -> Option<i64> {
+        None
     }
 
     fn read(

@@ -1,17 +1,21 @@
 //! The log: where a publication gets its offset, and from where it can be read again.
 //!
 //! Owns the contract that every log fulfils, and the words it is put in. Must not contain: workers, views or anybody's cursor.
-//! Driven by the hub's core, in its own thread; [`memory`] is the log that forgets with the process.
+//! Driven by the hub's core, in its own thread; [`memory`] is the log that forgets with the process, [`disk`] the one that lasts.
 //!
 //! Laws, for every log:
 //! - Offsets rise strictly over all topics; an offset that was seen is never given to another publication of the same epoch.
 //! - What has left of a topic is everything up to its floor. What has left of the log as a whole may have holes, because
 //!   retention differs by pattern; it has none after [`Log::floor`].
-//! - Reading never blocks and never takes longer than its scan budget; a long way is gone in several calls. (A log that has to
-//!   wait for a disk or a broker answers such a call with a position it has already reached, and goes on in the next one.)
+//! - Reading never takes longer than its scan budget; a long way is gone in several calls. (A log that has to wait for a broker
+//!   answers such a call with a position it has already reached, and goes on in the next one.)
+//! - What was appended since the last [`Log::commit`] is told to nobody before the next one. What was committed survives the death
+//!   of the process if anything of the log does; up to [`Log::acknowledged`] it may be said to be in the log.
+//! - A log that has failed to keep what it was given says so in `commit`, once, and is used no more.
 pub mod class;
 #[cfg(test)]
 mod conformance;
+pub mod disk;
 pub mod memory;
 mod merge;
 
@@ -20,6 +24,7 @@ use super::topics::TopicId;
 use pubsub_stream::Now;
 use std::ops::ControlFlow;
 
+pub use disk::DiskLog;
 pub use memory::MemoryLog;
 
 /// One entry with what the hub needs to know of it without looking inside.
@@ -53,13 +58,36 @@ pub struct Backward {
     pub left: u64,
 }
 
-/// One entry that has left the log.
+/// Entries of one topic that have left the log together, all that were held of it up to the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone {
-    /// Its topic.
+    /// Their topic.
     pub topic: TopicId,
-    /// Its offset.
-    pub offset: i64,
+    /// Offset of the oldest.
+    pub first: i64,
+    /// Offset of the newest.
+    pub last: i64,
+    /// How many; at least one.
+    pub entries: u64,
+}
+
+/// There is no room for another entry now; there may be later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log cannot take it: {why}")]
+pub struct NoRoom {
+    /// What is short.
+    pub why: &'static str,
+}
+
+/// The log could not keep what it was given, or cannot say whether it has. Nothing that was appended since the last commit may be
+/// told to anybody.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub struct LogFailed {
+    /// What it was doing, and to which file.
+    pub what: String,
+    /// What the system said.
+    pub source: std::io::Error,
 }
 
 /// What a log holds.
@@ -74,7 +102,7 @@ pub struct Size {
 }
 
 /// The contract.
-pub trait Log {
+pub trait Log: std::fmt::Debug {
     /// Name of this sequence of offsets.
     fn epoch(&self) -> &str;
 
@@ -83,6 +111,9 @@ pub trait Log {
 
     /// The newest offset that has left; everything after it is held.
     fn floor(&self) -> i64;
+
+    /// Names of the topics of which entries were recovered. Each is to be added before anything else is asked.
+    fn recovered(&mut self) -> Vec<Box<str>>;
 
     /// From now on `topic` may be appended to.
     fn add_topic(&mut self, topic: TopicId, name: &str);
@@ -106,11 +137,32 @@ pub trait Log {
     /// How many of them have offsets up to `position`.
     fn topic_entries_upto(&self, topic: TopicId, position: i64) -> usize;
 
-    /// Numbers a publication and keeps it; `now` becomes its stamp.
+    /// Whether an entry can be appended now whose topic, key and data have so many bytes together; `topic` is that of `name`, once it
+    /// has been added.
+    fn check_room(
+        &mut self,
+        now: Now,
+        topic: Option<TopicId>,
+        name: &str,
+        bytes: usize,
+    ) -> Result<(), NoRoom>;
+
+    /// Numbers a publication, for which there is room, and keeps it; `now` becomes its stamp.
     fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry;
+
+    /// Ends a batch of appends: from now on they may be told. Work that others do for the log is taken notice of too, so it is to
+    /// be called a few times a second also when nothing was appended.
+    fn commit(&mut self, now: Now) -> Result<(), LogFailed>;
+
+    /// Newest offset whose publisher may be told, after the next commit, that it is in the log.
+    fn acknowledged(&self) -> i64;
 
     /// Offset of the oldest entry held after `position`.
     fn first_after(&self, position: i64) -> Option<i64>;
+
+    /// Whether what comes next after a position can't be read, and where that ends: of what there was up to there nothing can be
+    /// said. Reading and rewinding stop there and notice it, if nobody has before.
+    fn hole_at(&self, position: i64) -> Option<i64>;
 
     /// Shows the entries of `scope` with offsets in `after+1..=upto` in log order, until `visit` breaks (that entry counts as not
     /// shown) or `scan` entries were looked at. Returns the position up to which everything was shown.
@@ -127,7 +179,7 @@ pub trait Log {
     /// arrived. At most `scan` entries are looked at.
     fn rewind(&self, scope: Scope<'_>, floor: i64, back: &mut Backward, scan: &mut usize) -> bool;
 
-    /// Lets go of what is over its limits, the oldest first, and notes each in `gone`.
+    /// Lets go of what is over its limits, the oldest first, and notes it in `gone`, what left first in front.
     fn retain(&mut self, now: Now, gone: &mut Vec<Gone>);
 
     /// What it holds.

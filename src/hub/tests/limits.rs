@@ -2,7 +2,6 @@
 use super::stand::{MS, Stand, after, keep, retention};
 use crate::config::Retain;
 use crate::hub::entry::Publication;
-use crate::hub::log::Log;
 use crate::hub::settings::{Refused, Settings};
 use pubsub_stream::hub::{HubRequest, Start};
 use pubsub_wire::value::Else;

@@ -4,7 +4,7 @@ use super::truth::Truth;
 use crate::config::Retain;
 use crate::hub::core::Hub;
 use crate::hub::entry::Publication;
-use crate::hub::log::{Log, MemoryLog};
+use crate::hub::log::MemoryLog;
 use crate::hub::settings::Settings;
 use proptest::collection::vec;
 use proptest::option::of;
@@ -122,7 +122,7 @@ fn limits() -> impl Strategy<Value = Settings> {
 }
 
 struct Model {
-    hub: Hub<MemoryLog>,
+    hub: Hub,
     truth: Truth,
     now: Now,
     peers: Vec<Peer>,

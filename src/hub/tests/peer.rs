@@ -1,7 +1,6 @@
 //! A worker as the hub's tests play it: it reads its stream and checks each event against the truth.
 use super::truth::Truth;
 use crate::hub::core::Hub;
-use crate::hub::log::MemoryLog;
 use crate::hub::worker::WorkerId;
 use crate::link::LinkReader;
 use pubsub_stream::Now;
@@ -60,8 +59,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn join(hub: &mut Hub<MemoryLog>, now: Now, single_rule: bool) -> Self {
-        let id = hub.handle_join(now);
+    pub(super) fn join(hub: &mut Hub, now: Now, single_rule: bool) -> Self {
+        let id = hub.handle_join(now, None);
         Self {
             id,
             reader: LinkReader::default(),
@@ -78,13 +77,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn watch(
-        &mut self,
-        hub: &mut Hub<MemoryLog>,
-        now: Now,
-        head: i64,
-        text: &str,
-    ) -> u32 {
+    pub(super) fn watch(&mut self, hub: &mut Hub, now: Now, head: i64, text: &str) -> u32 {
         self.views_ever += 1;
         let view = self.views_ever;
         let watched = Watched {
@@ -105,7 +98,7 @@ impl Peer {
         view
     }
 
-    pub(super) fn unwatch(&mut self, hub: &mut Hub<MemoryLog>, now: Now, view: u32) {
+    pub(super) fn unwatch(&mut self, hub: &mut Hub, now: Now, view: u32) {
         if let Some(watched) = self.views.get_mut(&view) {
             watched.gone = true;
         }
@@ -123,14 +116,7 @@ impl Peer {
             .collect()
     }
 
-    pub(super) fn read(
-        &mut self,
-        hub: &mut Hub<MemoryLog>,
-        now: Now,
-        view: u32,
-        start: Start,
-        budget: u32,
-    ) {
+    pub(super) fn read(&mut self, hub: &mut Hub, now: Now, view: u32, start: Start, budget: u32) {
         let chain = Chain {
             view,
             compacted: matches!(start, Start::Last),
@@ -149,7 +135,7 @@ impl Peer {
 
     fn send_read(
         &self,
-        hub: &mut Hub<MemoryLog>,
+        hub: &mut Hub,
         now: Now,
         request: u32,
         view: u32,
@@ -167,13 +153,7 @@ impl Peer {
     }
 
     /// Takes what the hub has for this worker and checks it; whether there was anything.
-    pub(super) fn take(
-        &mut self,
-        hub: &mut Hub<MemoryLog>,
-        now: Now,
-        truth: &Truth,
-        budget: u32,
-    ) -> bool {
+    pub(super) fn take(&mut self, hub: &mut Hub, now: Now, truth: &Truth, budget: u32) -> bool {
         let (bytes, _) = hub.take(self.id);
         let any = !bytes.is_empty();
         let mut rest = bytes.as_slice();

@@ -2,7 +2,7 @@
 use crate::config::Retain;
 use crate::hub::core::Hub;
 use crate::hub::entry::Publication;
-use crate::hub::log::{Log, MemoryLog};
+use crate::hub::log::MemoryLog;
 use crate::hub::settings::Settings;
 use crate::hub::worker::WorkerId;
 use crate::link::LinkReader;
@@ -26,7 +26,7 @@ pub(super) fn keep(pattern: &str, count: u64) -> Retain {
 
 /// The hub and its time.
 pub(super) struct Stand {
-    pub(super) hub: Hub<MemoryLog>,
+    pub(super) hub: Hub,
     pub(super) now: Now,
 }
 
@@ -47,7 +47,7 @@ impl Stand {
     }
 
     pub(super) fn join(&mut self) -> WorkerId {
-        let worker = self.hub.handle_join(self.now);
+        let worker = self.hub.handle_join(self.now, None);
         assert_eq!(
             self.take(worker),
             [Told::Hello(EPOCH.to_owned(), self.hub.log().head())]

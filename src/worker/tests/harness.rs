@@ -31,6 +31,7 @@ pub(super) fn config() -> Config {
         sources: Vec::new(),
         interval_ms: (10, 100),
         rows: 2,
+        log_sync: crate::config::LogSync::None,
         log: Log::Memory,
         retain: Vec::new(),
         topics_max: 1000,
@@ -440,6 +441,7 @@ fn answer(
                 },
             );
         }
+        HubRequest::Resume => {}
         HubRequest::Unwatch { view } => link.views.retain(|(v, _)| *v != view),
         // This log keeps nothing: there is no history.
         HubRequest::Read { request, .. } => {

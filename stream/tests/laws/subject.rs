@@ -237,6 +237,7 @@ impl Machine for Subject {
                 } => {
                     self.reads.push((request, view, start, budget_bytes));
                 }
+                HubRequest::Resume => {}
                 HubRequest::Call { .. } => unreachable!("nobody calls"),
                 HubRequest::Publish { .. } => {
                     unreachable!("nobody publishes through a session here")

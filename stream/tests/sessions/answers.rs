@@ -317,7 +317,7 @@ impl World {
                 self.bench.engine.handle_hub(self.bench.now, watched);
             }
             // What was asked before is answered all the same.
-            HubRequest::Unwatch { .. } => {}
+            HubRequest::Unwatch { .. } | HubRequest::Resume => {}
             HubRequest::Read {
                 request,
                 view,

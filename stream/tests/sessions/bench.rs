@@ -52,6 +52,7 @@ impl Bench {
                 position: 0,
             },
         );
+        assert_eq!(engine.poll_hub(), Some(HubRequest::Resume));
         Self {
             engine,
             now,
@@ -95,7 +96,7 @@ impl Bench {
                         position: self.offset,
                     },
                 );
-            } else {
+            } else if request != HubRequest::Resume {
                 rest.push(request);
             }
         }

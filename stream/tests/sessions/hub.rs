@@ -1,6 +1,6 @@
 //! What the hub says beside publications: what is lost, how far it has come, and where it begins anew.
 use pubsub_stream::SessionId;
-use pubsub_stream::hub::HubEvent;
+use pubsub_stream::hub::{HubEvent, HubRequest};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, SECOND};
@@ -103,6 +103,34 @@ fn what_came_while_the_hub_was_away_is_lost_uncounted_if_anything_did() {
         assert_eq!(came(&bench.take(id)), told);
         assert_eq!(ledger(&mut bench, id), json!([1, 1, 0]));
     }
+}
+
+#[test]
+fn a_hub_that_goes_on_where_the_link_was_lost_brings_what_came_meanwhile() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t""#);
+    bench.publish("t");
+    let quiet = HubEvent::Position { position: 3 };
+    bench.engine.handle_hub(bench.now, quiet);
+    bench.engine.handle_hub_down(bench.now);
+    assert_eq!(bench.engine.hub_position(), Some(("e", 3)));
+    let hello = HubEvent::Hello {
+        epoch: "e",
+        position: 3,
+    };
+    bench.engine.handle_hub(bench.now, hello);
+    let Some(HubRequest::Watch { view, .. }) = bench.engine.poll_hub() else {
+        panic!("it is not watched again")
+    };
+    let last = bench.engine.poll_hub();
+    assert_eq!(last, Some(HubRequest::Resume), "when all is watched");
+    let watched = HubEvent::Watched { view, position: 3 };
+    bench.engine.handle_hub(bench.now, watched);
+    bench.offset = 3;
+    bench.publish("t");
+    assert_eq!(came(&bench.take(id)), json!([1, 4]));
+    assert_eq!(ledger(&mut bench, id), json!([2, 2, 0]));
 }
 
 #[test]

@@ -35,6 +35,12 @@ impl Entry {
     }
 }
 
+/// How a hub begins that has been linked to.
+pub enum Greeting {
+    Resumes,
+    FromHead,
+}
+
 /// What stands in the worker's stream at a position.
 enum Placed {
     Watched(u32),
@@ -53,6 +59,8 @@ pub struct Hub {
     placed: VecDeque<(i64, Placed)>,
     published: VecDeque<(u64, i64)>,
     pub up: bool,
+    /// The stream stands until everything is watched again.
+    resuming: bool,
 }
 
 pub fn covers(text: &str, topic: &str) -> bool {
@@ -71,6 +79,7 @@ impl Hub {
             placed: VecDeque::new(),
             published: VecDeque::new(),
             up: false,
+            resuming: false,
         }
     }
 
@@ -100,9 +109,19 @@ impl Hub {
         offset
     }
 
-    pub fn connect(&mut self, now: Now, engine: &mut Engine) {
+    /// It greets: from the head on, or from where the engine has come to, if there is such a place.
+    pub fn connect(&mut self, now: Now, engine: &mut Engine, greeting: Greeting) {
         self.up = true;
-        self.cursor = self.log.len();
+        let reached = engine
+            .hub_position()
+            .filter(|(epoch, position)| *epoch == self.epoch && *position <= self.head());
+        self.cursor = match (greeting, reached) {
+            (Greeting::Resumes, Some((_, position))) => {
+                self.resuming = true;
+                self.log.partition_point(|e| e.offset <= position)
+            }
+            _ => self.log.len(),
+        };
         let position = self.position();
         engine.handle_hub(
             now,
@@ -127,7 +146,7 @@ impl Hub {
 
     /// The link is lost and all that was under way on it; the log goes on.
     pub fn lose_link(&mut self, now: Now, engine: &mut Engine) {
-        self.up = false;
+        (self.up, self.resuming) = (false, false);
         self.watched.clear();
         self.placed.clear();
         self.published.clear();
@@ -151,10 +170,16 @@ impl Hub {
     pub fn take_requests(&mut self, now: Now, engine: &mut Engine) {
         while let Some(request) = engine.poll_hub() {
             match request {
+                HubRequest::Watch { view, text } if self.resuming => {
+                    let position = self.position();
+                    self.watched.insert(view, (text, position));
+                    engine.handle_hub(now, HubEvent::Watched { view, position });
+                }
                 HubRequest::Watch { view, text } => {
                     self.watched.insert(view, (text, self.head()));
                     self.placed.push_back((self.head(), Placed::Watched(view)));
                 }
+                HubRequest::Resume => self.resuming = false,
                 HubRequest::Unwatch { view } => {
                     self.watched.remove(&view);
                 }
@@ -198,7 +223,7 @@ impl Hub {
 
     /// Sends up to `most` events of the worker's stream.
     pub fn send(&mut self, now: Now, engine: &mut Engine, most: usize) {
-        if !self.up {
+        if !self.up || self.resuming {
             return;
         }
         while let Some((request, offset)) = self.published.pop_front() {

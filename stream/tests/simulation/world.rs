@@ -7,7 +7,7 @@ use pubsub_wire::Limits;
 use pubsub_wire::value::Overflow;
 
 use crate::client::{Client, Logs, Subscribed};
-use crate::hub::Hub;
+use crate::hub::{Greeting, Hub};
 use crate::settings::Drawn;
 
 const TOPICS: [&str; 5] = ["a.1", "a.2", "b.1", "b.2.x", "c"];
@@ -389,14 +389,20 @@ impl World {
                 _ => {}
             }
         } else {
-            self.hub.connect(self.now, &mut self.engine);
+            let greeting = if self.rng.bool() {
+                Greeting::Resumes
+            } else {
+                Greeting::FromHead
+            };
+            self.hub.connect(self.now, &mut self.engine, greeting);
         }
     }
 
     /// Quiet: everybody reads on until nothing moves any more; then each ledger must close with nothing pending.
     fn settle(&mut self) {
         if !self.hub.up {
-            self.hub.connect(self.now, &mut self.engine);
+            self.hub
+                .connect(self.now, &mut self.engine, Greeting::FromHead);
         }
         self.lift_credit();
         // What rates and batches hold is released by and by, and modes that were held switch.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::hub::log::conformance;
+use crate::hub::log::conformance::{self, Reopened};
 use proptest::prelude::*;
 
 proptest! {
@@ -9,7 +9,8 @@ proptest! {
         steps in conformance::steps(),
         questions in conformance::questions(),
     ) {
-        conformance::check(MemoryLog::new("e".into(), &rules), &steps, &questions);
+        let log = MemoryLog::new("e".into(), &rules);
+        conformance::check(log, &mut Reopened::Same, &steps, &questions);
     }
 }
 

@@ -278,6 +278,7 @@ impl<'a> Stage<'a> {
                 }
                 HubRequest::Read { request, start, .. } => self.read(request, &start),
                 HubRequest::Unwatch { .. }
+                | HubRequest::Resume
                 | HubRequest::Publish { .. }
                 | HubRequest::Call { .. } => {}
             }

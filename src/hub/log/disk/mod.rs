@@ -1,0 +1,687 @@
+//! The log on disk: segments that are only ever appended to, in a folder of the node's own.
+//!
+//! Owns offsets, what is known of each topic, and the classes. Must not contain: workers or views. Driven as any
+//! [`Log`](super::Log).
+//!
+//! An appended record waits in a batch of its class, in memory, until [`commit`](super::Log::commit) writes the batch with one call. Live
+//! readers find it in the class's tail; older ones read the files. What a disk may make wait (syncs, the indexes of full segments, new
+//! files, deletions) is done by one thread beside it, the keeper.
+//!
+//! What a topic had before is known by counting: every entry of a topic has an ordinal, which the index of its segment says, so the number
+//! of entries between two positions is a difference and costs one look at an index, however long the way.
+//!
+//! Laws, besides those of every log:
+//! - An offset that could have been seen is never given again: offsets up to a mark that lasts are reserved before they are given, and
+//!   after a loss, or another boot of the machine, numbering goes on above the mark.
+//! - What was committed survives the death of every process; `--log-sync` says what a power cut may take.
+//! - Retention takes whole segments.
+//! - What can't be read is a hole, which is said to every reader who comes to it, and is in nobody's way.
+//!
+//! In reading order:
+//! - [`format`]: the layout, and the bytes of records, batches and heads
+//! - [`segment`]: a file of them
+//! - [`index`]: where a sealed segment's records are
+//! - [`folder`]: lock, version, epoch, mark
+//! - [`recover`]: what is whole after a crash
+//! - `places`: where records are while there is no index yet
+//! - `tail`: the newest entries in memory
+//! - `class`: the segments of one retention class
+//! - `keeper`: the thread for what is slow
+//! - `scan`: a walk over a class; `topic_walk`: over one topic; `cache`: what they read of indexes
+//! - `open`: from a folder to a log; `read`: reads and counts
+mod cache;
+mod class;
+pub mod folder;
+pub mod format;
+pub mod index;
+mod keeper;
+mod open;
+mod places;
+mod read;
+pub mod recover;
+mod scan;
+pub mod segment;
+mod tail;
+mod topic_walk;
+
+use super::{Backward, Gone, Held, Log, LogFailed, NoRoom, Past, Scope, Size};
+use crate::config::LogSync;
+use crate::hub::entry::{Entry, Publication};
+use crate::hub::topics::TopicId;
+use cache::Cache;
+use class::{Active, Class, Index, Spare};
+use format::{BatchWriter, RECORD_HEAD_BYTES, SegmentHead};
+use hashbrown::HashMap;
+use keeper::{Done, Job, Keeper};
+use places::{Known, Places};
+use pubsub_stream::Now;
+use pubsub_stream::hub::EntryRef;
+use read::Spots;
+use segment::Writer;
+use std::cell::RefCell;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+pub use class::SEGMENT_BYTES;
+pub use keeper::Wake;
+pub use open::{OpenError, Options};
+
+/// So many offsets are reserved at a time: a mark is written once for each of them, long before it is reached.
+const RESERVE: i64 = 1 << 24;
+
+/// A class whose segment could not be made for want of space asks again by itself, no more often than this.
+const AGAIN_NS: u64 = 1_000_000_000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct DiskLog {
+    /// It has the folder, and syncs before it lets go of it.
+    keeper: Keeper,
+    epoch: String,
+    boot: [u8; 16],
+    head: i64,
+    /// Offsets up to here may be given.
+    mark: i64,
+    /// A mark up to here was asked for.
+    asked: i64,
+    floor: i64,
+    forgotten_floor: i64,
+    synced: i64,
+    sync: LogSync,
+    classes: Vec<Class>,
+    /// By topic number.
+    topics: Vec<Topic>,
+    by_name: HashMap<Arc<str>, TopicId>,
+    /// Topics that were recovered and have no number yet.
+    recovered: HashMap<Arc<str>, Recovered>,
+    /// Ranges of offsets, first and last, in which something can't be read.
+    holes: RefCell<Vec<(i64, i64)>>,
+    cache: RefCell<Cache>,
+    spots: RefCell<Spots>,
+    /// What is added to a wall clock's microseconds, as nanoseconds, to make a stamp of this run of the machine.
+    mono_less_wall_ns: i64,
+    scratch: RefCell<Vec<u8>>,
+    /// Buffers of walks that have ended.
+    blocks: RefCell<Vec<Vec<u8>>>,
+    failed: Option<LogFailed>,
+}
+
+/// What the log knows of one topic.
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    /// Where its new entries go.
+    class: usize,
+    /// Which classes may hold entries of it; a bit for each.
+    classes: u64,
+    floor: i64,
+    past: Past,
+    /// How many entries it ever had.
+    ever: u64,
+    /// Offset of its newest one; 0 when there was none.
+    last: i64,
+}
+
+/// What was found of a topic when the folder was opened.
+#[derive(Debug, Clone, Copy)]
+struct Recovered {
+    classes: u64,
+    floor: i64,
+    past: Past,
+    ever: u64,
+    last: i64,
+}
+
+impl DiskLog {
+    fn topic(&self, topic: TopicId) -> &Topic {
+        &self.topics[topic.index()]
+    }
+
+    /// The class of a topic of this name.
+    fn class_of(&self, name: &str) -> usize {
+        let found = self.classes.iter().position(|class| class.takes(name));
+        // The last rule takes every topic.
+        found.unwrap_or(self.classes.len() - 1)
+    }
+
+    /// Seals what a class writes: it is full, or retention needs it.
+    fn seal(&mut self, number: usize) -> Result<(), LogFailed> {
+        self.write(number)?;
+        let class = &mut self.classes[number];
+        if let Some(empty) = class.active.take_if(|active| active.places.records == 0) {
+            class.push_empty(empty.before, empty.path);
+            return Ok(());
+        }
+        let Some((places, file, path)) = self.classes[number].seal() else {
+            return Ok(());
+        };
+        let bytes = self.classes[number]
+            .sealed
+            .back()
+            .map_or(0, |sealed| sealed.bytes);
+        self.keeper.ask(Job::Seal {
+            class: number,
+            places,
+            file,
+            path,
+            bytes,
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, number: usize) -> Result<(), LogFailed> {
+        let class = &mut self.classes[number];
+        let written = class.write();
+        written.map_err(|source| LogFailed {
+            what: format!("the log could not be written in {}", class.folder.display()),
+            source,
+        })
+    }
+
+    /// Has a class an active segment with room for a record of so many bytes.
+    fn make_room(
+        &mut self,
+        number: usize,
+        offset: i64,
+        bytes: usize,
+        now: Now,
+    ) -> Result<(), NoSegment> {
+        if self.classes[number].is_full(offset, bytes) {
+            self.seal(number).map_err(NoSegment::Failed)?;
+        }
+        if self.classes[number].active.is_some() {
+            return Ok(());
+        }
+        self.begin(number, offset, bytes, now)
+    }
+
+    /// Begins a class's next segment, with room for a record of so many bytes.
+    fn begin(
+        &mut self,
+        number: usize,
+        offset: i64,
+        bytes: usize,
+        now: Now,
+    ) -> Result<(), NoSegment> {
+        let class = &mut self.classes[number];
+        let wanted = (bytes + format::SEGMENT_HEAD_BYTES + format::BATCH_HEAD_BYTES) as u64;
+        let capacity = class.segment_bytes.max(wanted);
+        let writer = match std::mem::replace(&mut class.spare, Spare::None) {
+            Spare::Ready(writer) if capacity == class.segment_bytes => writer,
+            Spare::NoRoom { again_ns } if again_ns > now.mono_ns => {
+                class.spare = Spare::NoRoom { again_ns };
+                return Err(NoSegment::NoRoom);
+            }
+            kept => {
+                // Nobody made one ready in time, or it has to be a larger one.
+                class.spare = kept;
+                Writer::prepare(&class.folder, capacity)
+                    .map_err(|error| class.no_segment(error, now))?
+            }
+        };
+        let head = SegmentHead {
+            base: offset,
+            before: class.last(),
+            boot: self.boot,
+            created_us: now.wall_us,
+        };
+        let begun = writer.begin(&class.folder, &head);
+        let (writer, path) = begun.map_err(|error| class.no_segment(error, now))?;
+        let mut remains = std::mem::take(&mut class.remains);
+        // One that was given up may have had the same base.
+        remains.retain(|remains| *remains != path);
+        if !remains.is_empty() {
+            self.keeper.ask(Job::Remove(remains));
+        }
+        class.active = Some(Active {
+            before: head.before,
+            is_new: true,
+            writer,
+            path,
+            capacity,
+            places: Places::new(offset),
+            batch: BatchWriter::default(),
+        });
+        if matches!(class.spare, Spare::None | Spare::NoRoom { .. }) {
+            class.spare = Spare::Asked;
+            let (folder, capacity) = (class.folder.clone(), class.segment_bytes);
+            self.keeper.ask(Job::Prepare {
+                class: number,
+                folder,
+                capacity,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes notice of what the keeper has done.
+    fn hear(&mut self) -> Result<(), LogFailed> {
+        for done in self.keeper.heard() {
+            match done {
+                Done::Sealed { class, base, index } => self.classes[class].set_index(base, index),
+                Done::Prepared { class, writer } => {
+                    self.classes[class].spare = Spare::Ready(writer);
+                }
+                Done::NoRoom { class } => {
+                    tracing::warn!(folder = %self.classes[class].folder.display(), "there is no space for the log's next segment; publications are refused when this one is full, until there is");
+                }
+                Done::Reserved(upto) => self.mark = upto,
+                Done::Synced(upto) => self.synced = upto,
+                Done::Failed { what, error } => {
+                    return Err(LogFailed {
+                        what,
+                        source: error,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has more offsets reserved long before there are none.
+    fn reserve(&mut self) {
+        if self.asked - self.head < RESERVE / 2 {
+            self.asked = self.head + RESERVE;
+            self.keeper.ask(Job::Reserve(self.asked));
+        }
+    }
+
+    /// Writes every class's batch.
+    fn write_all(&mut self) -> Result<(), LogFailed> {
+        let mut written = false;
+        for number in 0..self.classes.len() {
+            let active = self.classes[number].active.as_ref();
+            if active.is_some_and(|active| !active.batch.is_empty()) {
+                self.write(number)?;
+                written = true;
+            }
+        }
+        if written && self.sync != LogSync::None {
+            self.note_written();
+        }
+        Ok(())
+    }
+
+    /// Tells the keeper what is to be synced: files, and folders that have new names in them.
+    fn note_written(&mut self) {
+        let mut files = Vec::with_capacity(2 * self.classes.len());
+        for class in &mut self.classes {
+            let Some(active) = &mut class.active else {
+                continue;
+            };
+            files.push(Arc::clone(active.writer.file()));
+            if std::mem::take(&mut active.is_new) {
+                files.push(Arc::clone(&class.folder_file));
+            }
+        }
+        self.keeper.note_written(files, self.head);
+    }
+
+    /// The oldest segment of a class leaves: what it held is noted. Its files go once another one is there, which says, to one who opens the
+    /// folder, how far the class has come.
+    fn let_go(&mut self, number: usize, now: Now, gone: &mut Vec<Gone>) {
+        let Some(sealed) = self.classes[number].pop_sealed() else {
+            return;
+        };
+        self.floor = self.floor.max(sealed.last);
+        let before = gone.len();
+        let listed = each_topic(&sealed.index, &mut |name, ordinal, count, first, last| {
+            let Some(&topic) = self.by_name.get(name) else {
+                return;
+            };
+            let of = &mut self.topics[topic.index()];
+            of.floor = of.floor.max(last);
+            of.past.left = of.past.left.max(ordinal + count);
+            gone.push(Gone {
+                topic,
+                first,
+                last,
+                entries: count,
+            });
+        });
+        if let Err(error) = listed {
+            tracing::warn!(segment = %sealed.path.display(), %error, "the index of a segment that leaves the log can't be read");
+            self.let_go_blindly(number, &sealed, gone);
+        }
+        gone[before..].sort_unstable_by_key(|gone| gone.last);
+        self.cache.get_mut().forget_segment((number, sealed.base));
+        let last = sealed.last;
+        self.holes.get_mut().retain(|hole| hole.1 > last);
+        let class = &mut self.classes[number];
+        let index = sealed.path.with_extension("idx");
+        class.remains.extend([sealed.path, index]);
+        if class.segments() > 0 {
+            let remains = std::mem::take(&mut class.remains);
+            self.keeper.ask(Job::Remove(remains));
+        } else if self.begin(number, self.head + 1, 0, now).is_err() {
+            // They go when one has begun.
+            tracing::debug!(class = number, "the files of a segment that has left stay");
+        }
+    }
+
+    /// A segment whose index can't be read leaves: every topic that may be in it may have lost something, nobody knows how much.
+    fn let_go_blindly(&mut self, number: usize, sealed: &class::Sealed, gone: &mut Vec<Gone>) {
+        let topics: Vec<TopicId> = self.by_name.values().copied().collect();
+        for topic in topics {
+            let of = &mut self.topics[topic.index()];
+            if of.classes & bit(number) != 0 && of.floor < sealed.last.min(of.last) {
+                of.floor = sealed.last.min(of.last);
+                gone.push(Gone {
+                    topic,
+                    first: sealed.base,
+                    last: of.floor,
+                    entries: 1,
+                });
+            }
+        }
+    }
+
+    /// Keeps that something in this range can't be read.
+    fn note_hole(&self, first: i64, last: i64) {
+        let mut holes = self.holes.borrow_mut();
+        if !holes.contains(&(first, last)) {
+            tracing::error!(
+                first,
+                last,
+                "a part of the log can't be read; who comes to it is told of a gap"
+            );
+            holes.push((first, last));
+        }
+    }
+}
+
+/// Why a class has no segment to be written.
+#[derive(Debug)]
+enum NoSegment {
+    /// There is no space.
+    NoRoom,
+    /// Something else is wrong.
+    Failed(LogFailed),
+}
+
+impl Class {
+    fn no_segment(&mut self, error: io::Error, now: Now) -> NoSegment {
+        if keeper::is_full(&error) {
+            let again_ns = now.mono_ns.saturating_add(AGAIN_NS);
+            if !matches!(self.spare, Spare::Asked) {
+                self.spare = Spare::NoRoom { again_ns };
+            }
+            return NoSegment::NoRoom;
+        }
+        NoSegment::Failed(LogFailed {
+            what: format!("no segment could be made in {}", self.folder.display()),
+            source: error,
+        })
+    }
+}
+
+/// The bit of a class among those of a topic.
+fn bit(class: usize) -> u64 {
+    1 << class
+}
+
+/// Shows what a sealed segment has of each topic: its name, how many entries it had before, how many here, and the first and last offset
+/// between which they are.
+fn each_topic(
+    index: &Index,
+    visit: &mut dyn FnMut(&str, u64, u64, i64, i64),
+) -> Result<(), index::IndexError> {
+    match index {
+        Index::Memory(places) => {
+            for of in places.topics.values() {
+                let offset = |place: &index::Place| places::offset_of(places.base, *place);
+                let (first, last) = (of.places.first().map(offset), of.places.last().map(offset));
+                if let (Some(first), Some(last)) = (first, last) {
+                    visit(&of.name, of.ordinal, of.places.len() as u64, first, last);
+                }
+            }
+            Ok(())
+        }
+        Index::File(file, _) => file.rows(&mut |row| {
+            visit(
+                &row.name,
+                row.ordinal,
+                u64::from(row.count),
+                row.before + 1,
+                row.last,
+            );
+        }),
+    }
+}
+
+impl Log for DiskLog {
+    fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    fn head(&self) -> i64 {
+        self.head
+    }
+
+    fn floor(&self) -> i64 {
+        self.floor
+    }
+
+    fn recovered(&mut self) -> Vec<Box<str>> {
+        self.recovered.keys().map(|name| (&**name).into()).collect()
+    }
+
+    fn add_topic(&mut self, topic: TopicId, name: &str) {
+        let class = self.class_of(name);
+        let (name, recovered) = match self.recovered.remove_entry(name) {
+            Some(entry) => entry,
+            None => (name.into(), Recovered::none(self.forgotten_floor)),
+        };
+        let of = Topic {
+            name: Arc::clone(&name),
+            class,
+            classes: recovered.classes | bit(class),
+            floor: recovered.floor,
+            past: recovered.past,
+            ever: recovered.ever,
+            last: recovered.last,
+        };
+        if let Some(before) = self.topics.get_mut(topic.index()) {
+            *before = of;
+        } else {
+            debug_assert_eq!(self.topics.len(), topic.index(), "numbers are dense");
+            self.topics.push(of);
+        }
+        self.by_name.insert(name, topic);
+    }
+
+    fn forget_topic(&mut self, topic: TopicId) {
+        let of = self.topic(topic);
+        debug_assert_eq!(
+            of.ever, of.past.left,
+            "a topic with entries is not forgotten"
+        );
+        let (floor, name) = (of.floor, Arc::clone(&of.name));
+        self.forgotten_floor = self.forgotten_floor.max(floor);
+        self.by_name.remove(&name);
+        self.cache.get_mut().forget_topic(topic);
+    }
+
+    fn topic_floor(&self, topic: TopicId) -> i64 {
+        self.topic(topic).floor
+    }
+
+    fn forgotten_floor(&self) -> i64 {
+        self.forgotten_floor
+    }
+
+    fn topic_past(&self, topic: TopicId) -> Past {
+        self.topic(topic).past
+    }
+
+    fn topic_entries(&self, topic: TopicId) -> usize {
+        let of = self.topic(topic);
+        (of.ever - of.past.left) as usize
+    }
+
+    fn topic_entries_upto(&self, topic: TopicId, position: i64) -> usize {
+        let left = self.topic(topic).past.left;
+        self.ordinal(topic, position).saturating_sub(left) as usize
+    }
+
+    fn check_room(
+        &mut self,
+        now: Now,
+        topic: Option<TopicId>,
+        name: &str,
+        bytes: usize,
+    ) -> Result<(), NoRoom> {
+        if self.failed.is_some() || self.head >= self.mark {
+            let why = "its next offsets could not be reserved on the disk";
+            return Err(NoRoom { why });
+        }
+        let class = match topic {
+            Some(topic) => self.topic(topic).class,
+            None => self.class_of(name),
+        };
+        let bytes = bytes + RECORD_HEAD_BYTES + format::BATCH_HEAD_BYTES;
+        match self.make_room(class, self.head + 1, bytes, now) {
+            Ok(()) => Ok(()),
+            Err(NoSegment::NoRoom) => Err(NoRoom {
+                why: "the disk is full",
+            }),
+            Err(NoSegment::Failed(failed)) => {
+                self.failed.get_or_insert(failed);
+                Err(NoRoom {
+                    why: "the disk has failed",
+                })
+            }
+        }
+    }
+
+    fn append(&mut self, now: Now, topic: TopicId, publication: &Publication<'_>) -> Entry {
+        self.head += 1;
+        let offset = self.head;
+        let fields = EntryRef {
+            offset,
+            ts_us: now.wall_us,
+            mono_ns: now.mono_ns,
+            topic: publication.topic,
+            key: publication.key,
+            data: publication.data,
+        };
+        let entry = Entry::encode(self.scratch.get_mut(), &fields);
+        let of = &mut self.topics[topic.index()];
+        let class = &mut self.classes[of.class];
+        let first = if of.past.first == 0 {
+            offset
+        } else {
+            of.past.first
+        };
+        if let Some(active) = &mut class.active {
+            active.push(
+                topic,
+                &fields,
+                Known {
+                    name: &of.name,
+                    ordinal: of.ever,
+                    before: of.last.max(of.floor),
+                    first,
+                },
+            );
+        } else {
+            debug_assert!(false, "room is checked before");
+        }
+        (of.past.first, of.last) = (first, offset);
+        of.ever += 1;
+        class.tail.push(Held {
+            offset,
+            topic,
+            entry: entry.clone(),
+        });
+        entry
+    }
+
+    fn commit(&mut self, now: Now) -> Result<(), LogFailed> {
+        if let Some(failed) = self.failed.take() {
+            return Err(failed);
+        }
+        self.write_all()?;
+        self.hear()?;
+        self.reserve();
+        for number in 0..self.classes.len() {
+            if self.classes[number].is_due(now.wall_us) {
+                self.seal(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> i64 {
+        match self.sync {
+            LogSync::Always => self.synced,
+            LogSync::None | LogSync::Interval { .. } => self.head,
+        }
+    }
+
+    fn first_after(&self, position: i64) -> Option<i64> {
+        self.first_held_after(position)
+    }
+
+    fn hole_at(&self, position: i64) -> Option<i64> {
+        let holes = self.holes.borrow();
+        let covers = |hole: &&(i64, i64)| (hole.0..=hole.1).contains(&(position + 1));
+        holes.iter().filter(covers).map(|hole| hole.1).max()
+    }
+
+    fn read(
+        &self,
+        scope: Scope<'_>,
+        after: i64,
+        upto: i64,
+        scan: &mut usize,
+        visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
+    ) -> i64 {
+        match scope {
+            Scope::All => self.read_classes(&|_| true, (after, upto), scan, visit),
+            Scope::Matching(wanted) => self.read_classes(wanted, (after, upto), scan, visit),
+            Scope::Topics(topics) => self.read_topics(topics, (after, upto), scan, visit),
+        }
+    }
+
+    fn rewind(&self, scope: Scope<'_>, floor: i64, back: &mut Backward, scan: &mut usize) -> bool {
+        match scope {
+            Scope::All => self.rewind_classes(&|_| true, floor, back, scan),
+            Scope::Matching(wanted) => self.rewind_classes(wanted, floor, back, scan),
+            Scope::Topics(topics) => self.rewind_topics(topics, floor, back, scan),
+        }
+    }
+
+    fn retain(&mut self, now: Now, gone: &mut Vec<Gone>) {
+        for number in 0..self.classes.len() {
+            while self.classes[number].excess(now.wall_us).is_some() {
+                self.let_go(number, now, gone);
+            }
+        }
+    }
+
+    fn size(&self) -> Size {
+        Size {
+            bytes: self.classes.iter().map(Class::bytes).sum(),
+            entries: self.classes.iter().map(Class::records).sum(),
+            first: self.first_held_after(0).unwrap_or(0),
+        }
+    }
+}
+
+impl Recovered {
+    /// Of a topic that nothing is known of.
+    fn none(floor: i64) -> Self {
+        Self {
+            classes: 0,
+            floor,
+            past: Past::default(),
+            ever: 0,
+            last: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
