@@ -27,6 +27,7 @@ use super::restore::Restore;
 use super::settings::{Counters, Refused, Settings, Violation};
 use super::topics::{TopicId, Topics};
 use super::worker::{Parked, Worker, WorkerId};
+use crate::link::CallRef;
 use crate::orders::desk::Desk;
 use pubsub_stream::Now;
 use pubsub_stream::hub::{HubEvent, HubRequest, Refusal};
@@ -138,7 +139,8 @@ impl Hub {
     }
 
     /// One request of a worker, in the order of its link; how many topics had to be looked at for it, so that who drives can
-    /// end a batch of many costly ones. Publications go to [`handle_publish`](Hub::handle_publish).
+    /// end a batch of many costly ones. Publications go to [`handle_publish`](Hub::handle_publish), calls to
+    /// [`handle_call`](Hub::handle_call).
     pub fn handle_request(
         &mut self,
         now: Now,
@@ -173,9 +175,15 @@ impl Hub {
             HubRequest::Call {
                 request,
                 deadline_ns,
-                method,
-                params,
-            } => self.on_call(now, id, request, deadline_ns, (&method, &params)),
+                bytes,
+            } => {
+                let call = CallRef {
+                    request,
+                    deadline_ns,
+                    bytes: &bytes,
+                };
+                self.handle_call(now, id, &call)?;
+            }
         }
         Ok(0)
     }

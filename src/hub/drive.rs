@@ -415,6 +415,7 @@ fn handle_frames(
                 let publication = Publication { topic, key, data };
                 hub.handle_publish(now, worker, publish.request, &publication);
             }
+            WorkerFrame::Call(call) => hub.handle_call(now, worker, &call)?,
             WorkerFrame::Request(request) => {
                 looked_at += hub.handle_request(now, worker, request)?;
             }

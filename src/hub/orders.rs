@@ -4,7 +4,9 @@
 use super::core::Hub;
 use super::entry::Publication;
 use super::held::Answer;
+use super::settings::Violation;
 use super::worker::WorkerId;
+use crate::link::CallRef;
 use crate::orders::desk::{Call, Desk, Journal, Refusal};
 use crate::orders::venue::Quote;
 use crate::quotes::quote::TOPIC_PREFIX;
@@ -51,15 +53,18 @@ impl Hub {
         self.desk = Some(desk);
     }
 
-    /// A call that a worker sends on; answered before anything else happens.
-    pub(super) fn on_call(
+    /// A call that a worker has checked and sends on; answered before anything else happens.
+    pub fn handle_call(
         &mut self,
         now: Now,
         id: WorkerId,
-        request: u64,
-        deadline_ns: u64,
-        call: (&str, &str),
-    ) {
+        call: &CallRef<'_>,
+    ) -> Result<(), Violation> {
+        let &CallRef {
+            request,
+            deadline_ns,
+            bytes,
+        } = call;
         let outcome = if deadline_ns != 0 && now.mono_ns >= deadline_ns {
             Err(Refusal {
                 code: ErrorCode::Deadline,
@@ -67,10 +72,10 @@ impl Hub {
                 retry_after_ms: None,
             })
         } else {
-            self.carry_out(now, call)
+            self.carry_out(now, Call::unpack(bytes).map_err(Violation::BadCall)?)
         };
         let Some(worker) = self.workers.get_mut(id.index()) else {
-            return;
+            return Ok(());
         };
         match outcome {
             // Not only its own reports: what it tells of others' must last as well.
@@ -92,29 +97,16 @@ impl Hub {
                 worker.send(HubEvent::CallFailed { request, why });
             }
         }
+        Ok(())
     }
 
-    fn carry_out(&mut self, now: Now, (method, params): (&str, &str)) -> Result<String, Refusal> {
-        let refusal = |code, message: String| Refusal {
-            code,
-            message,
-            retry_after_ms: None,
-        };
-        // The worker has checked both.
-        let call = match Call::read(method, params) {
-            None => {
-                let message = format!("there is no method {method:.64}");
-                return Err(refusal(ErrorCode::UnknownMethod, message));
-            }
-            Some(Err(wrong)) => {
-                let all: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-                return Err(refusal(ErrorCode::BadField, all.join("; ")));
-            }
-            Some(Ok(call)) => call,
-        };
+    fn carry_out(&mut self, now: Now, call: Call) -> Result<String, Refusal> {
         let Some(mut desk) = self.desk.take() else {
-            let message = "this node fills no orders; --venue paper would".to_owned();
-            return Err(refusal(ErrorCode::Unavailable, message));
+            return Err(Refusal {
+                code: ErrorCode::Unavailable,
+                message: "this node fills no orders; --venue paper would".to_owned(),
+                retry_after_ms: None,
+            });
         };
         let outcome = desk.handle(call, &mut Lent { hub: self, now });
         self.desk = Some(desk);

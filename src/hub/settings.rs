@@ -3,6 +3,7 @@
 //! Owns these words. Must not contain: anything that acts. Used by the core and by whoever drives it.
 use super::log::NoRoom;
 use super::topics::TopicsFull;
+use crate::orders::packed::NoCall;
 use pubsub_wire::topic::TopicError;
 use pubsub_wire::{ErrorCode, Limits};
 
@@ -107,6 +108,9 @@ pub enum Violation {
     /// No topic or pattern.
     #[error("a view's text is wrong: {0}")]
     BadText(TopicError),
+    /// The bytes of a call are none.
+    #[error("a call cannot be read: {0}")]
+    BadCall(NoCall),
 }
 
 /// What has happened since the hub began.

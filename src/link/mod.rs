@@ -9,7 +9,7 @@
 //!
 //! Laws of the frames (they are pure: no socket, no clock):
 //! - An entry is encoded once, when it is numbered; its link frame is then copied, never built again.
-//! - Decoding lends from the read buffer; it neither copies nor allocates on the way of publications and entries.
+//! - Decoding lends from the read buffer; it neither copies nor allocates on the way of publications, entries and calls.
 //! - Malformed input is an error that ends the link, never a panic and never an allocation that the peer chose.
 pub mod codec;
 pub mod control;
@@ -22,4 +22,6 @@ pub mod request;
 pub use codec::{FRAME_BYTES_MAX, LINK_VERSION, LinkError};
 pub use event::{decode_entry, decode_event, encode_entry, encode_event};
 pub use reader::LinkReader;
-pub use request::{Join, PublishRef, WorkerFrame, decode_request, encode_join, encode_request};
+pub use request::{
+    CallRef, Join, PublishRef, WorkerFrame, decode_request, encode_join, encode_request,
+};

@@ -1,7 +1,7 @@
 //! Frames from a worker to the hub.
 //!
 //! Owns the layout of [`Join`] and of every `HubRequest`. Must not contain: the frame's outside (that is `codec`) or any
-//! decision about a request. The worker encodes, the hub decodes; a publication is lent, everything else is owned.
+//! decision about a request. The worker encodes, the hub decodes; a publication or a call is lent, everything else is owned.
 use super::codec::{Body, LINK_VERSION, LinkError, frame, put_option, put_text};
 use pubsub_stream::hub::{HubRequest, Start};
 use pubsub_wire::value::Else;
@@ -50,6 +50,17 @@ pub struct PublishRef<'a> {
     pub data: &'a [u8],
 }
 
+/// A call as it lies in the read buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallRef<'a> {
+    /// As in `HubRequest::Call`.
+    pub request: u64,
+    /// Likewise.
+    pub deadline_ns: u64,
+    /// What is called; the link does not look inside.
+    pub bytes: &'a [u8],
+}
+
 /// What a worker's frame says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WorkerFrame<'a> {
@@ -57,7 +68,9 @@ pub enum WorkerFrame<'a> {
     Join(Join),
     /// A publication, lent.
     Publish(PublishRef<'a>),
-    /// Any other request; never `HubRequest::Publish`.
+    /// A call, lent.
+    Call(CallRef<'a>),
+    /// Any other request; never `HubRequest::Publish` or `HubRequest::Call`.
     Request(HubRequest),
 }
 
@@ -114,13 +127,11 @@ pub fn encode_request(out: &mut Vec<u8>, request: &HubRequest) {
         HubRequest::Call {
             request,
             deadline_ns,
-            method,
-            params,
+            bytes,
         } => frame(out, kind::CALL, |out| {
             out.extend_from_slice(&request.to_le_bytes());
             out.extend_from_slice(&deadline_ns.to_le_bytes());
-            put_text(out, method);
-            out.extend_from_slice(params.as_bytes());
+            out.extend_from_slice(bytes);
         }),
     }
 }
@@ -152,11 +163,10 @@ pub fn decode_request(kind: u8, body: &[u8]) -> Result<WorkerFrame<'_>, LinkErro
         kind::UNWATCH => WorkerFrame::Request(HubRequest::Unwatch { view: body.u32()? }),
         kind::RESUME => WorkerFrame::Request(HubRequest::Resume),
         kind::READ => take_read(&mut body)?,
-        kind::CALL => WorkerFrame::Request(HubRequest::Call {
+        kind::CALL => WorkerFrame::Call(CallRef {
             request: body.u64()?,
             deadline_ns: body.u64()?,
-            method: body.text()?.into(),
-            params: body.rest_text()?.into(),
+            bytes: body.rest(),
         }),
         kind::JOIN => WorkerFrame::Join(take_join(&mut body)?),
         other => return Err(LinkError::UnknownKind(other)),
@@ -306,14 +316,16 @@ mod tests {
                     key,
                     data: data.into()
                 }),
-            (any::<u64>(), any::<u64>(), ".*", ".*").prop_map(
-                |(request, deadline_ns, method, params)| HubRequest::Call {
+            (
+                any::<u64>(),
+                any::<u64>(),
+                proptest::collection::vec(any::<u8>(), 0..200)
+            )
+                .prop_map(|(request, deadline_ns, bytes)| HubRequest::Call {
                     request,
                     deadline_ns,
-                    method: method.into(),
-                    params: params.into(),
-                }
-            ),
+                    bytes,
+                }),
         ]
     }
 
@@ -325,6 +337,11 @@ mod tests {
                 topic: p.topic.to_owned(),
                 key: p.key.map(str::to_owned),
                 data: p.data.into(),
+            },
+            WorkerFrame::Call(call) => HubRequest::Call {
+                request: call.request,
+                deadline_ns: call.deadline_ns,
+                bytes: call.bytes.into(),
             },
             WorkerFrame::Join(join) => panic!("a join: {join:?}"),
         }
@@ -347,10 +364,7 @@ mod tests {
             let (kind, body, _) = split(&out, out.len()).unwrap().unwrap();
             let cut = &body[..keep.index(body.len())];
             if let Ok(frame) = decode_request(kind, cut) {
-                let ends_open = matches!(
-                    frame,
-                    WorkerFrame::Publish(_) | WorkerFrame::Request(HubRequest::Call { .. })
-                );
+                let ends_open = matches!(frame, WorkerFrame::Publish(_) | WorkerFrame::Call(_));
                 prop_assert!(ends_open);
             }
         }

@@ -12,11 +12,13 @@
 //! - [`book`]: the orders that are known, each once
 //! - [`venue`]: where they are filled: the paper venue
 //! - [`desk`]: a call from its parameters to its report and its answer
+//! - [`packed`]: a call as the worker hands it to the hub
 pub mod book;
 pub mod desk;
 pub mod echo;
 pub mod fields;
 pub mod order;
+pub mod packed;
 pub mod params;
 pub mod venue;
 

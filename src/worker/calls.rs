@@ -11,17 +11,18 @@ use pubsub_wire::ErrorCode;
 /// Carries out what has been called since the last time, as far as that is done here.
 pub(super) fn run(engine: &mut Engine, now: Now) {
     while let Some(called) = engine.poll_call() {
-        call(engine, now, called);
+        call(engine, now, &called);
     }
 }
 
-fn call(engine: &mut Engine, now: Now, called: Called) {
+fn call(engine: &mut Engine, now: Now, called: &Called) {
     let Called {
         request,
-        ref method,
-        ref params,
+        method,
+        params,
         ..
     } = called;
+    let request = *request;
     if **method == *echo::METHOD {
         match echo(params) {
             Ok(result) => engine.handle_answer(now, request, Answer::Result(&result)),
@@ -30,7 +31,7 @@ fn call(engine: &mut Engine, now: Now, called: Called) {
         return;
     }
     match Call::read(method, params) {
-        Some(Ok(_)) => engine.forward_call(now, called),
+        Some(Ok(call)) => engine.forward_call(now, called, call.pack()),
         Some(Err(wrong)) => engine.handle_answer(now, request, Answer::Wrong(&wrong)),
         None => {
             let message = format!("there is no method {method:.64}");

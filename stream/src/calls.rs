@@ -146,8 +146,8 @@ impl Engine {
         }
     }
 
-    /// Sends a call on to the hub, as `method` with `params`.
-    pub fn forward_call(&mut self, now: Now, called: Called) {
+    /// Sends a call on to the hub, in the bytes that whoever carries it out there reads; to the engine they say nothing.
+    pub fn forward_call(&mut self, now: Now, called: &Called, bytes: Vec<u8>) {
         let Some(waiting) = self.calls.waiting.get_mut(&called.request) else {
             return;
         };
@@ -159,8 +159,7 @@ impl Engine {
         self.hub.requests.push_back(HubRequest::Call {
             request: called.request,
             deadline_ns: called.deadline_ns,
-            method: called.method,
-            params: called.params,
+            bytes,
         });
     }
 

@@ -67,10 +67,8 @@ pub enum HubRequest {
         request: u64,
         /// Not to be begun from then on, on the machine's monotonic clock; 0: whenever.
         deadline_ns: u64,
-        /// Name of the method.
-        method: Box<str>,
-        /// JSON, byte for byte.
-        params: Box<str>,
+        /// What is called, in the form that worker and hub share.
+        bytes: Vec<u8>,
     },
 }
 

@@ -384,6 +384,14 @@ fn who_does_not_join_as_agreed_is_hung_up_on() {
         let (mut reused, ..) = Peer::join(&node).await;
         reused.send(&[watch(1, "a"), watch(1, "b")]).await;
         while reused.next().await.is_some() {}
+        let (mut no_call, ..) = Peer::join(&node).await;
+        let call = HubRequest::Call {
+            request: 1,
+            deadline_ns: 0,
+            bytes: (*b"order.get").into(),
+        };
+        no_call.send(&[call]).await;
+        assert_eq!(no_call.next().await, None);
         let (mut garbled, ..) = Peer::join(&node).await;
         garbled.write.write_all(&[0xff; 64]).await.unwrap();
         assert_eq!(garbled.next().await, None);

@@ -381,6 +381,14 @@ fn read_link(id: u64, mut socket: UnixStream, to_log: &Sender<ToLog>) {
                         data: publish.data.into(),
                     },
                 ),
+                WorkerFrame::Call(call) => ToLog::Ask(
+                    id,
+                    HubRequest::Call {
+                        request: call.request,
+                        deadline_ns: call.deadline_ns,
+                        bytes: call.bytes.into(),
+                    },
+                ),
             };
             if to_log.send(ask).is_err() {
                 return;
@@ -456,15 +464,10 @@ fn answer(
             let entries = &mut std::iter::empty();
             tell(link, HubEvent::Slice { head, entries });
         }
-        HubRequest::Call {
-            request, params, ..
-        } => tell(
-            link,
-            HubEvent::Replied {
-                request,
-                result: &params,
-            },
-        ),
+        HubRequest::Call { request, .. } => {
+            let result = "{}";
+            tell(link, HubEvent::Replied { request, result });
+        }
         HubRequest::Publish {
             request,
             topic,

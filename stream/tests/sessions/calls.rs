@@ -177,12 +177,13 @@ fn a_call_sent_on_is_the_hubs_and_its_answer_comes_as_an_event() {
         r#"{"op":"call","id":1,"method":"m","params":"p","deadline_ms":1000}"#,
     );
     let called = bench.engine.poll_call().unwrap();
-    bench.engine.forward_call(bench.now, called);
+    bench
+        .engine
+        .forward_call(bench.now, &called, (*b"packed").into());
     let expected = HubRequest::Call {
         request: 1,
         deadline_ns: bench.now.mono_ns + SECOND,
-        method: "m".into(),
-        params: r#""p""#.into(),
+        bytes: (*b"packed").into(),
     };
     assert_eq!(bench.serve_hub(), [expected]);
     let result = r#"{"status":"accepted"}"#;
@@ -192,7 +193,7 @@ fn a_call_sent_on_is_the_hubs_and_its_answer_comes_as_an_event() {
     assert_eq!(bench.take(id)[0]["result"]["status"], "accepted");
     bench.say(id, &call(2));
     let called = bench.engine.poll_call().unwrap();
-    bench.engine.forward_call(bench.now, called);
+    bench.engine.forward_call(bench.now, &called, Vec::new());
     let why = Refusal {
         code: ErrorCode::Deadline,
         message: "late",
@@ -213,7 +214,7 @@ fn when_the_hub_goes_what_was_sent_is_unknown_and_what_was_not_is_not_done() {
     }
     for n in 0..2 {
         let called = bench.engine.poll_call().unwrap();
-        bench.engine.forward_call(bench.now, called);
+        bench.engine.forward_call(bench.now, &called, Vec::new());
         if n == 0 {
             assert_eq!(bench.serve_hub().len(), 1);
         }
@@ -235,7 +236,7 @@ fn when_the_hub_goes_what_was_sent_is_unknown_and_what_was_not_is_not_done() {
     assert!(bench.serve_hub().is_empty());
     // The third was never the hub's: it is still to be answered here, and cannot be sent on.
     let called = bench.engine.poll_call().unwrap();
-    bench.engine.forward_call(bench.now, called);
+    bench.engine.forward_call(bench.now, &called, Vec::new());
     let said = bench.take(id);
     assert_eq!(
         (&said[0]["id"], &said[0]["code"]),
