@@ -14,6 +14,10 @@ use std::ops::RangeInclusive;
 const QUOTED_BYTES: usize = 48;
 /// Fields looked at beyond those that are known: an answer names no more strays than this.
 const STRAYS_MAX: usize = 8;
+/// Fields of one object, as a rule: room for them is made at once.
+const FIELDS: usize = 8;
+/// A number of so many bytes without sign and exponent fits 64 bits.
+const SHORT_BYTES: usize = 18;
 /// Digits behind the point of prices and quantities.
 pub const PLACES_MAX: u32 = 8;
 /// Prices and quantities are below this.
@@ -49,7 +53,7 @@ impl<'de> Visitor<'de> for Collect {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<All<'de>, A::Error> {
-        let mut all = Vec::new();
+        let mut all = Vec::with_capacity(FIELDS);
         while let Some(Name(name)) = map.next_key()? {
             all.push((name, map.next_value()?));
         }
@@ -160,9 +164,19 @@ pub fn quoted(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
+/// The text that a JSON string holds, borrowed where nothing in it is escaped.
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let token = raw.get();
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(token).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
 /// A string of so many bytes, none of them a control character.
 pub fn text(raw: &RawValue, bytes: RangeInclusive<usize>) -> Result<Box<str>, String> {
-    let Ok(text) = serde_json::from_str::<Cow<'_, str>>(raw.get()) else {
+    let Some(text) = string(raw) else {
         return Err(format!("must be a string, not {}", quoted(raw.get())));
     };
     if !bytes.contains(&text.len()) {
@@ -189,7 +203,7 @@ pub fn token(raw: &RawValue, bytes: RangeInclusive<usize>) -> Result<Box<str>, S
 
 /// One of a few names.
 pub fn name<T: Copy>(raw: &RawValue, all: &[(&str, T)]) -> Result<T, String> {
-    let given = serde_json::from_str::<Cow<'_, str>>(raw.get()).ok();
+    let given = string(raw);
     let found = all.iter().find(|(name, _)| given.as_deref() == Some(*name));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
@@ -218,6 +232,35 @@ pub fn amount(raw: &RawValue) -> Result<Decimal, String> {
 pub fn decimal(token: &str) -> Option<Decimal> {
     let inner = token.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
     let digits = inner.unwrap_or(token);
+    short(digits).or_else(|| long(digits))
+}
+
+/// A number of few digits, without sign and exponent, as almost all are. `None`: it is none of these.
+fn short(text: &str) -> Option<Decimal> {
+    let (whole, part) = match text.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (text, ""),
+    };
+    let is_padded = whole.len() > 1 && whole.starts_with('0');
+    if whole.is_empty() || is_padded || text.len() > SHORT_BYTES {
+        return None;
+    }
+    let (mut digits, mut places) = (0, part.len() as u32);
+    for byte in whole.bytes().chain(part.bytes()) {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        digits = digits * 10 + i64::from(byte - b'0');
+    }
+    while places > 0 && digits % 10 == 0 {
+        (digits, places) = (digits / 10, places - 1);
+    }
+    Some(Decimal::new(digits, places))
+}
+
+/// Any number.
+fn long(digits: &str) -> Option<Decimal> {
     // What stands in a string is written as a number would be, and nothing around it.
     let ends = (digits.bytes().next()?, digits.bytes().last()?);
     let is_bare = (ends.0.is_ascii_digit() || ends.0 == b'-') && ends.1.is_ascii_digit();
@@ -243,4 +286,20 @@ pub fn integer(raw: &RawValue, range: RangeInclusive<i64>) -> Result<i64, String
             quoted(raw.get())
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_short_number_is_read_as_any_other(text in "[0-9]{0,10}(\\.[0-9]{0,10})?[-e. ]?") {
+            let parts = |d: Decimal| (d.mantissa(), d.scale());
+            if let Some(read) = short(&text) {
+                prop_assert_eq!(long(&text).map(parts), Some(parts(read)), "{}", text);
+            }
+        }
+    }
 }
