@@ -11,6 +11,10 @@ use std::rc::Rc;
 const OFFSET: Range<usize> = 5..13;
 /// Where the monotonic stamp lies: behind the offset (8) and the time (8).
 const MONO: Range<usize> = 21..29;
+/// Where the topic's length lies: behind that; the topic follows, and then in the same way the key.
+const TOPIC: usize = 29;
+/// Length that stands for no key.
+const NO_KEY: usize = u16::MAX as usize;
 
 /// What is about to be numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +69,18 @@ impl Entry {
         decode_entry(&self.0).expect("an entry's bytes were encoded by this process")
     }
 
-    /// By what its newest value is known within its topic.
-    pub fn identity(&self) -> &str {
-        let fields = self.fields();
-        fields.key.unwrap_or(fields.topic)
+    /// By what its newest value is known within its topic: a text, whose bytes are enough to tell it from others.
+    pub fn identity(&self) -> &[u8] {
+        let topic = TOPIC + 2..TOPIC + 2 + self.length(TOPIC);
+        let key = topic.end + 2;
+        match self.length(topic.end) {
+            NO_KEY => &self.0[topic],
+            bytes => &self.0[key..key + bytes],
+        }
+    }
+
+    fn length(&self, at: usize) -> usize {
+        usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]))
     }
 
     fn eight(&self, range: Range<usize>) -> [u8; 8] {
@@ -111,7 +123,8 @@ mod tests {
             };
             Entry::encode(&mut Vec::new(), &fields)
         };
-        assert_eq!(entry(None).identity(), "a.b");
-        assert_eq!(entry(Some("")).identity(), "");
+        assert_eq!(entry(None).identity(), b"a.b");
+        assert_eq!(entry(Some("")).identity(), b"");
+        assert_eq!(entry(Some("k")).identity(), b"k");
     }
 }

@@ -4,19 +4,22 @@
 //!
 //! All of it is ordered by offset, for patterns and to find what has been unchanged longest; each topic finds its own: most have
 //! one key and need no table for it. A message without key is keyed by its topic.
+mod sequence;
+
 use super::entry::Entry;
 use super::log::{Held, Scope};
 use super::topics::TopicId;
+use hashbrown::hash_table::Entry as Place;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use std::collections::{BTreeMap, BTreeSet};
+use sequence::Sequence;
 use std::hash::BuildHasher;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 
 /// See the module.
 #[derive(Debug)]
 pub struct NewestTable {
     max: u64,
-    by_offset: BTreeMap<i64, Held>,
+    by_offset: Sequence<Held>,
     /// By topic number.
     topics: Vec<OfTopic>,
     hasher: DefaultHashBuilder,
@@ -33,8 +36,15 @@ enum OfTopic {
 
 #[derive(Debug, Default)]
 struct Many {
-    by_key: HashTable<Entry>,
-    offsets: BTreeSet<i64>,
+    by_key: HashTable<Keyed>,
+    offsets: Sequence<()>,
+}
+
+/// A value with the hash of its key, so that a table that grows looks at no entry.
+#[derive(Debug)]
+struct Keyed {
+    hash: u64,
+    entry: Entry,
 }
 
 impl NewestTable {
@@ -42,7 +52,7 @@ impl NewestTable {
     pub fn new(max: u64) -> Self {
         Self {
             max: max.max(1),
-            by_offset: BTreeMap::new(),
+            by_offset: Sequence::default(),
             topics: Vec::new(),
             hasher: DefaultHashBuilder::default(),
         }
@@ -69,7 +79,7 @@ impl NewestTable {
             OfTopic::None => None,
             OfTopic::One(entry) => Some(entry),
             OfTopic::Many(many) => {
-                let offset = many.offsets.last()?;
+                let (offset, ()) = many.offsets.last()?;
                 self.by_offset.get(offset).map(|held| &held.entry)
             }
         }
@@ -83,10 +93,10 @@ impl NewestTable {
         }
         let superseded = self.topics[topic.index()].insert(entry, &self.hasher);
         if let Some(offset) = superseded {
-            self.by_offset.remove(&offset);
+            self.by_offset.remove(offset);
         }
         let offset = entry.offset();
-        self.by_offset.insert(
+        self.by_offset.push(
             offset,
             Held {
                 offset,
@@ -139,7 +149,7 @@ impl NewestTable {
         visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
     ) -> i64 {
         let mut reached = after;
-        for (&offset, held) in self.by_offset.range(between(after, upto)) {
+        for (offset, held) in self.by_offset.between(after, upto) {
             if *scan == 0 {
                 return reached;
             }
@@ -173,7 +183,7 @@ impl NewestTable {
                 return reached;
             }
             *scan -= 1;
-            let Some(held) = self.by_offset.get(&offset) else {
+            let Some(held) = self.by_offset.get(offset) else {
                 return reached;
             };
             if visit(held).is_break() {
@@ -187,7 +197,10 @@ impl NewestTable {
         match self.topics.get(topic.index())? {
             OfTopic::None => None,
             OfTopic::One(entry) => Some(entry.offset()).filter(|o| (after + 1..=upto).contains(o)),
-            OfTopic::Many(many) => many.offsets.range(between(after, upto)).next().copied(),
+            OfTopic::Many(many) => {
+                let mut offsets = many.offsets.between(after, upto);
+                offsets.next().map(|(offset, ())| offset)
+            }
         }
     }
 
@@ -196,10 +209,6 @@ impl NewestTable {
         self.topics[held.topic.index()].remove(offset, &held.entry, &self.hasher);
         Some(held)
     }
-}
-
-fn between(after: i64, upto: i64) -> (Bound<i64>, Bound<i64>) {
-    (Bound::Excluded(after), Bound::Included(upto))
 }
 
 impl OfTopic {
@@ -257,31 +266,30 @@ impl Many {
     fn insert(&mut self, entry: &Entry, hasher: &DefaultHashBuilder) -> Option<i64> {
         let identity = entry.identity();
         let hash = hasher.hash_one(identity);
-        let place = self.by_key.entry(
-            hash,
-            |held| held.identity() == identity,
-            |held| hasher.hash_one(held.identity()),
-        );
-        self.offsets.insert(entry.offset());
-        match place {
-            hashbrown::hash_table::Entry::Occupied(mut held) => {
-                let before = std::mem::replace(held.get_mut(), entry.clone()).offset();
-                self.offsets.remove(&before);
+        let is_it = |held: &Keyed| held.hash == hash && held.entry.identity() == identity;
+        let before = match self.by_key.entry(hash, is_it, |held| held.hash) {
+            Place::Occupied(mut held) => {
+                let before = std::mem::replace(&mut held.get_mut().entry, entry.clone()).offset();
+                self.offsets.remove(before);
                 Some(before)
             }
-            hashbrown::hash_table::Entry::Vacant(place) => {
-                place.insert(entry.clone());
+            Place::Vacant(place) => {
+                let entry = entry.clone();
+                place.insert(Keyed { hash, entry });
                 None
             }
-        }
+        };
+        self.offsets.push(entry.offset(), ());
+        before
     }
 
     fn remove(&mut self, offset: i64, entry: &Entry, hasher: &DefaultHashBuilder) {
         let hash = hasher.hash_one(entry.identity());
-        if let Ok(held) = self.by_key.find_entry(hash, |held| held.offset() == offset) {
+        let is_it = |held: &Keyed| held.hash == hash && held.entry.offset() == offset;
+        if let Ok(held) = self.by_key.find_entry(hash, is_it) {
             held.remove();
         }
-        self.offsets.remove(&offset);
+        self.offsets.remove(offset);
     }
 }
 
