@@ -22,6 +22,7 @@ use super::held::{Answer, HeldBack};
 use super::interest::{Interest, ViewId, Watcher};
 use super::log::{Gone, Held, Log, LogFailed};
 use super::newest::NewestTable;
+use super::quoted::Quoted;
 use super::read::Read;
 use super::restore::Restore;
 use super::settings::{Counters, Refused, Settings, Violation};
@@ -42,6 +43,7 @@ pub struct Hub {
     pub(super) topics: Topics,
     pub(super) interest: Interest,
     pub(super) newest: NewestTable,
+    pub(super) quoted: Quoted,
     pub(super) workers: Slab<Worker>,
     pub(super) counters: Counters,
     pub(super) desk: Option<Desk>,
@@ -67,6 +69,7 @@ impl Hub {
             topics: Topics::new(settings.topics_max),
             interest: Interest::default(),
             newest: NewestTable::new(settings.keys_max),
+            quoted: Quoted::default(),
             workers: Slab::new(),
             counters: Counters::default(),
             desk: None,

@@ -14,7 +14,7 @@
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
 //! - `restore` reads a recovered log for the newest values
 //! - `held` keeps answers until the log is ready for them
-//! - `orders` lends the log to the order desk
+//! - `orders` lends the log to the order desk, `quoted` what quotes say
 //! - [`drive`]: sockets and time around it; `pipe` is the socket of a link, `feed` runs the sources
 //! - [`record`]: its numbers on the scoreboard
 pub mod core;
@@ -30,6 +30,7 @@ mod orders;
 mod patterns;
 mod pipe;
 mod plan;
+mod quoted;
 mod read;
 pub mod record;
 mod restore;

@@ -37,9 +37,14 @@ impl Journal for Lent<'_> {
         }
     }
 
-    fn quote(&self, symbol: &str) -> Option<Quote> {
-        let topic = self.hub.topics.find(&format!("{TOPIC_PREFIX}{symbol}"))?;
-        Quote::read(self.hub.newest.latest(topic)?.fields().data)
+    fn quote(&mut self, symbol: &str) -> Option<Quote> {
+        let Hub {
+            quoted,
+            topics,
+            newest,
+            ..
+        } = &mut *self.hub;
+        quoted.of(symbol, topics, newest)
     }
 
     fn wall_us(&self) -> u64 {

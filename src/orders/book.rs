@@ -5,11 +5,11 @@
 //!
 //! Laws: an account has at most one order of a name, and in the order in which they were submitted its orders have rising numbers; one
 //! to which something may still happen is never forgotten; of the others those that ended longest ago go first.
-use super::order::{Order, Status, Submit};
+use super::order::{Order, Standing, Submit};
 use super::params::{List, Which};
-use hashbrown::HashMap;
-use rust_decimal::Decimal;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 
 /// What an order is to those that are known.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,8 +29,10 @@ pub struct Book {
     prefix: Box<str>,
     max: usize,
     last: u64,
-    orders: HashMap<u64, Order>,
+    /// In boxes, so that a table that grows moves little.
+    orders: HashMap<u64, Box<Order>>,
     accounts: HashMap<Box<str>, Account>,
+    hasher: DefaultHashBuilder,
     /// Numbers of those to which nothing more happens, in the order in which they ended.
     ended: VecDeque<u64>,
 }
@@ -38,7 +40,15 @@ pub struct Book {
 #[derive(Debug, Default)]
 struct Account {
     orders: BTreeSet<u64>,
-    by_client: HashMap<Box<str>, u64>,
+    by_client: HashTable<Named>,
+}
+
+/// The number behind an account's name for an order. The name itself is the order's: its hash tells almost all others apart, and a table
+/// that grows needs to look at no order.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    hash: u64,
+    number: u64,
 }
 
 impl Book {
@@ -50,6 +60,7 @@ impl Book {
             last: 0,
             orders: HashMap::new(),
             accounts: HashMap::new(),
+            hasher: DefaultHashBuilder::default(),
             ended: VecDeque::new(),
         }
     }
@@ -72,7 +83,9 @@ impl Book {
     /// The number and the name that the next order gets.
     pub fn next(&self) -> (u64, Box<str>) {
         let number = self.last + 1;
-        (number, format!("{}{number}", self.prefix).into())
+        let mut buffer = itoa::Buffer::new();
+        let parts: [&str; 2] = [&self.prefix, buffer.format(number)];
+        (number, parts.concat().into())
     }
 
     /// What an order is to those that are known.
@@ -99,7 +112,7 @@ impl Book {
 
     /// The order of that number.
     pub fn get(&self, number: u64) -> Option<&Order> {
-        self.orders.get(&number)
+        self.orders.get(&number).map(Box::as_ref)
     }
 
     /// The number in a name that this book gives.
@@ -115,13 +128,19 @@ impl Book {
     pub fn insert(&mut self, order: Order) -> u64 {
         self.last += 1;
         let number = self.last;
-        let account = order.asked.account.clone();
-        let account = self.accounts.entry(account).or_default();
+        let hash = self.hasher.hash_one(&*order.asked.client_order_id);
+        let account = match self.accounts.get_mut(&order.asked.account) {
+            Some(account) => account,
+            None => self
+                .accounts
+                .entry(order.asked.account.clone())
+                .or_default(),
+        };
         account.orders.insert(number);
-        let name = order.asked.client_order_id.clone();
-        account.by_client.insert(name, number);
-        let ends = order.status.is_final();
-        self.orders.insert(number, order);
+        let named = Named { hash, number };
+        account.by_client.insert_unique(hash, named, |n| n.hash);
+        let ends = order.standing.status.is_final();
+        self.orders.insert(number, Box::new(order));
         if ends {
             self.ended.push_back(number);
         }
@@ -134,14 +153,14 @@ impl Book {
     }
 
     /// Something has happened to an order.
-    pub fn change(&mut self, number: u64, status: Status, price: Option<Decimal>, ts_us: u64) {
+    pub fn change(&mut self, number: u64, standing: Standing) {
         let Some(order) = self.orders.get_mut(&number) else {
             return;
         };
-        if status.is_final() && !order.status.is_final() {
+        if standing.status.is_final() && !order.standing.status.is_final() {
             self.ended.push_back(number);
         }
-        (order.status, order.price, order.ts_us) = (status, price, ts_us);
+        order.standing = standing;
     }
 
     /// A page of an account's orders, and whether there are more. `Err`: there never was an `after` of that name.
@@ -155,13 +174,19 @@ impl Book {
         };
         let mut numbers = account.orders.range(after + 1..);
         let page = numbers.by_ref().take(list.limit);
-        let page = page.filter_map(|number| self.orders.get(number)).collect();
+        let page = page.filter_map(|number| self.get(*number)).collect();
         Ok((page, numbers.next().is_some()))
     }
 
     fn by_client(&self, account: &str, client_order_id: &str) -> Option<u64> {
         let account = self.accounts.get(account)?;
-        account.by_client.get(client_order_id).copied()
+        let hash = self.hasher.hash_one(client_order_id);
+        let is_it = |named: &Named| {
+            let order = || self.orders.get(&named.number);
+            named.hash == hash
+                && order().is_some_and(|o| *o.asked.client_order_id == *client_order_id)
+        };
+        Some(account.by_client.find(hash, is_it)?.number)
     }
 
     fn forget(&mut self, number: u64) {
@@ -172,12 +197,15 @@ impl Book {
             account,
             client_order_id,
             ..
-        } = order.asked;
-        if let Some(of) = self.accounts.get_mut(&account) {
+        } = &order.asked;
+        if let Some(of) = self.accounts.get_mut(account) {
             of.orders.remove(&number);
-            of.by_client.remove(&client_order_id);
+            let hash = self.hasher.hash_one(&**client_order_id);
+            if let Ok(named) = of.by_client.find_entry(hash, |n| n.number == number) {
+                named.remove();
+            }
             if of.orders.is_empty() {
-                self.accounts.remove(&account);
+                self.accounts.remove(account);
             }
         }
     }

@@ -7,7 +7,7 @@
 //! gets the first answer, and no second report.
 use super::book::{Book, Known};
 use super::fields::Wrong;
-use super::order::{Order, Status, Submit};
+use super::order::{Order, Standing, Status, Submit};
 use super::params::{self, List, Which};
 use super::venue::{Outcome, Quote, Venue};
 use pubsub_wire::ErrorCode;
@@ -78,7 +78,7 @@ pub trait Journal {
     fn report(&mut self, topic: &str, key: &str, data: &[u8]) -> Result<(), Refusal>;
 
     /// The newest quote of a symbol.
-    fn quote(&self, symbol: &str) -> Option<Quote>;
+    fn quote(&mut self, symbol: &str) -> Option<Quote>;
 
     /// The time, microseconds since the Unix epoch.
     fn wall_us(&self) -> u64;
@@ -91,6 +91,14 @@ pub struct Desk {
     venue: Box<dyn Venue + Send>,
     /// Scratch of `on_quote`.
     filled: Vec<(u64, Decimal)>,
+    draft: Draft,
+}
+
+/// What a report is put together in.
+#[derive(Debug, Default)]
+struct Draft {
+    topic: String,
+    told: String,
 }
 
 impl Desk {
@@ -100,6 +108,7 @@ impl Desk {
             book,
             venue,
             filled: Vec::new(),
+            draft: Draft::default(),
         }
     }
 
@@ -161,25 +170,32 @@ impl Desk {
             .map_err(Refusal::rejected)?;
         let ts_us = journal.wall_us();
         let (number, id) = self.book.next();
-        let order = Order {
+        let standing = |status, price| Standing {
+            status,
+            price,
+            ts_us,
+        };
+        let mut order = Order {
             id,
             asked,
-            status: Status::Accepted,
-            price: None,
+            standing: standing(Status::Accepted, None),
             reason: None,
-            ts_us,
             accepted_us: ts_us,
         };
-        let answer = order.json();
-        report(&order, &answer, journal)?;
+        let answer = self
+            .draft
+            .report(&order, &order.standing, journal)?
+            .to_owned();
         let outcome = self.venue.submit(number, &order.asked, quote.as_ref());
-        self.book.insert(order);
-        let (status, price) = match outcome {
-            Outcome::Working => (Status::Working, None),
-            Outcome::Filled(price) => (Status::Filled, Some(price)),
+        let next = match outcome {
+            Outcome::Working => standing(Status::Working, None),
+            Outcome::Filled(price) => standing(Status::Filled, Some(price)),
         };
         // As for a quote that fills it.
-        let _ = self.change(number, status, price, journal);
+        if self.draft.report(&order, &next, journal).is_ok() {
+            order.standing = next;
+        }
+        self.book.insert(order);
         Ok(answer)
     }
 
@@ -188,14 +204,15 @@ impl Desk {
         let Some(order) = self.book.get(number) else {
             return Err(unknown());
         };
-        if order.status.is_final() || !self.venue.cancel(number, &order.asked) {
+        if order.standing.status.is_final() || !self.venue.cancel(number, &order.asked) {
             return Err(Refusal::rejected(format!(
                 "order {} is {} already",
                 order.id,
-                order.status.word()
+                order.standing.status.word()
             )));
         }
-        self.change(number, Status::Cancelled, None, journal)
+        let told = self.change(number, Status::Cancelled, None, journal)?;
+        Ok(told.to_owned())
     }
 
     fn list(&self, list: &List) -> Result<String, Refusal> {
@@ -234,22 +251,37 @@ impl Desk {
         status: Status,
         price: Option<Decimal>,
         journal: &mut impl Journal,
-    ) -> Result<String, Refusal> {
+    ) -> Result<&str, Refusal> {
         let Some(order) = self.book.get(number) else {
             return Err(unknown());
         };
-        let ts_us = journal.wall_us();
-        let told = order.json_as(status, price, ts_us);
-        report(order, &told, journal)?;
-        self.book.change(number, status, price, ts_us);
+        let standing = Standing {
+            status,
+            price,
+            ts_us: journal.wall_us(),
+        };
+        let told = self.draft.report(order, &standing, journal)?;
+        self.book.change(number, standing);
         Ok(told)
     }
 }
 
-/// Reports what is told of an order.
-fn report(order: &Order, told: &str, journal: &mut impl Journal) -> Result<(), Refusal> {
-    let topic = format!("{REPORTS}{}", order.asked.account);
-    journal.report(&topic, &order.id, told.as_bytes())
+impl Draft {
+    /// Reports that an order has come so far; the report.
+    fn report(
+        &mut self,
+        order: &Order,
+        standing: &Standing,
+        journal: &mut impl Journal,
+    ) -> Result<&str, Refusal> {
+        self.topic.clear();
+        self.topic.push_str(REPORTS);
+        self.topic.push_str(&order.asked.account);
+        self.told.clear();
+        order.tell(&mut self.told, standing);
+        journal.report(&self.topic, &order.id, self.told.as_bytes())?;
+        Ok(&self.told)
+    }
 }
 
 fn unknown() -> Refusal {

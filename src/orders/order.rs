@@ -2,7 +2,7 @@
 //!
 //! Owns that shape. Must not contain: what happens to an order.
 use rust_decimal::Decimal;
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +85,17 @@ pub struct Submit {
     pub terms: Terms,
 }
 
+/// How far an order has come, and when that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How far.
+    pub status: Status,
+    /// What it was filled at.
+    pub price: Option<Decimal>,
+    /// When that was, microseconds since the Unix epoch.
+    pub ts_us: u64,
+}
+
 /// An order that was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -93,13 +104,9 @@ pub struct Order {
     /// What was asked for.
     pub asked: Submit,
     /// How far it has come.
-    pub status: Status,
-    /// What it was filled at.
-    pub price: Option<Decimal>,
+    pub standing: Standing,
     /// Why it was rejected.
     pub reason: Option<Box<str>>,
-    /// When that was, microseconds since the Unix epoch.
-    pub ts_us: u64,
     /// When it was accepted.
     pub accepted_us: u64,
 }
@@ -107,46 +114,55 @@ pub struct Order {
 impl Order {
     /// It, as JSON.
     pub fn json(&self) -> String {
-        self.json_as(self.status, self.price, self.ts_us)
+        let mut out = String::with_capacity(TOLD_BYTES);
+        self.tell(&mut out, &self.standing);
+        out
     }
 
-    /// It, as JSON, as it would be after this had happened to it.
-    pub fn json_as(&self, status: Status, price: Option<Decimal>, ts_us: u64) -> String {
-        self.told(status, price, ts_us, false)
+    /// Appends it, as JSON, as it is when it has come so far.
+    pub fn tell(&self, out: &mut String, standing: &Standing) {
+        let asked = &self.asked;
+        text(out, r#"{"order_id":"#, &self.id);
+        text(out, r#","client_order_id":"#, &asked.client_order_id);
+        text(out, r#","account":"#, &asked.account);
+        text(out, r#","symbol":"#, &asked.symbol);
+        out.push_str(match asked.side {
+            Side::Buy => r#","side":"buy","qty":"#,
+            Side::Sell => r#","side":"sell","qty":"#,
+        });
+        decimal(out, asked.qty);
+        match asked.terms {
+            Terms::Market => out.push_str(r#","type":"market","limit_price":null"#),
+            Terms::Limit(price) => {
+                out.push_str(r#","type":"limit","limit_price":"#);
+                decimal(out, price);
+            }
+        }
+        text(out, r#","status":"#, standing.status.word());
+        out.push_str(r#","price":"#);
+        match standing.price {
+            Some(price) => decimal(out, price),
+            None => out.push_str("null"),
+        }
+        if let Some(reason) = &self.reason {
+            text(out, r#","reason":"#, reason);
+        }
+        out.push_str(r#","ts":"#);
+        out.push_str(itoa::Buffer::new().format(standing.ts_us));
+        out.push('}');
     }
 
     /// What its submitter was answered, for one who submits it again.
     pub fn first_answer(&self) -> String {
-        self.told(Status::Accepted, None, self.accepted_us, true)
-    }
-
-    fn told(&self, status: Status, price: Option<Decimal>, ts: u64, duplicate: bool) -> String {
-        let asked = &self.asked;
-        let (r#type, limit_price) = match asked.terms {
-            Terms::Market => ("market", None),
-            Terms::Limit(price) => ("limit", Some(price)),
-        };
         let mut out = String::with_capacity(TOLD_BYTES);
-        out.push('{');
-        text(&mut out, "order_id", &self.id);
-        text(&mut out, "client_order_id", &asked.client_order_id);
-        text(&mut out, "account", &asked.account);
-        text(&mut out, "symbol", &asked.symbol);
-        text(&mut out, "side", asked.side.word());
-        number(&mut out, "qty", Some(asked.qty));
-        text(&mut out, "type", r#type);
-        number(&mut out, "limit_price", limit_price);
-        text(&mut out, "status", status.word());
-        number(&mut out, "price", price);
-        if let Some(reason) = &self.reason {
-            text(&mut out, "reason", reason);
-        }
-        number(&mut out, "ts", Some(ts));
-        if duplicate {
-            out.push_str(r#""duplicate":true,"#);
-        }
+        let first = Standing {
+            status: Status::Accepted,
+            price: None,
+            ts_us: self.accepted_us,
+        };
+        self.tell(&mut out, &first);
         out.pop();
-        out.push('}');
+        out.push_str(r#","duplicate":true}"#);
         out
     }
 }
@@ -154,22 +170,60 @@ impl Order {
 /// Room for an order of usual names, so that it is written without growing.
 const TOLD_BYTES: usize = 320;
 
-/// Appends a field that is a text.
-fn text(out: &mut String, name: &str, value: &str) {
+/// Appends what stands before a text, and the text.
+fn text(out: &mut String, before: &str, value: &str) {
     let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // Writing into a string cannot fail, here and below; nor can a text be no JSON.
-    let _ = if value.bytes().all(plain) {
-        write!(out, r#""{name}":"{value}","#)
+    out.push_str(before);
+    if value.bytes().all(plain) {
+        out.push('"');
+        out.push_str(value);
+        out.push('"');
     } else {
-        let value = serde_json::to_string(value).unwrap_or_default();
-        write!(out, r#""{name}":{value},"#)
-    };
+        // A text cannot be no JSON.
+        out.push_str(&serde_json::to_string(value).unwrap_or_default());
+    }
 }
 
-/// Appends a field that is a number, digit by digit, or null.
-fn number(out: &mut String, name: &str, value: Option<impl Display>) {
-    let _ = match value {
-        Some(value) => write!(out, r#""{name}":{value},"#),
-        None => write!(out, r#""{name}":null,"#),
+/// Appends a number, digit by digit.
+fn decimal(out: &mut String, value: Decimal) {
+    let Ok(digits) = u64::try_from(value.mantissa()) else {
+        // Writing into a string cannot fail.
+        let _ = write!(out, "{value}");
+        return;
     };
+    let (mut buffer, places) = (itoa::Buffer::new(), value.scale() as usize);
+    let digits = buffer.format(digits);
+    match digits.len().checked_sub(places) {
+        Some(whole) if whole > 0 => {
+            out.push_str(&digits[..whole]);
+            if places > 0 {
+                out.push('.');
+                out.push_str(&digits[whole..]);
+            }
+        }
+        _ => {
+            out.push_str("0.");
+            out.extend(std::iter::repeat_n('0', places - digits.len()));
+            out.push_str(digits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_decimal_is_written_as_it_shows_itself(
+            digits in prop_oneof![-5_i128..1000, 0..1_i128 << 70],
+            places in 0..=Decimal::MAX_SCALE,
+        ) {
+            let value = Decimal::from_i128_with_scale(digits, places);
+            let mut out = String::new();
+            decimal(&mut out, value);
+            prop_assert_eq!(out, value.to_string());
+        }
+    }
 }

@@ -31,7 +31,7 @@ impl Journal for Log {
         Ok(())
     }
 
-    fn quote(&self, symbol: &str) -> Option<Quote> {
+    fn quote(&mut self, symbol: &str) -> Option<Quote> {
         self.quotes.get(symbol).copied()
     }
 
