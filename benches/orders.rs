@@ -50,7 +50,7 @@ fn packed(n: usize) -> Vec<Vec<u8>> {
     (n..n + BATCH).map(|n| read(&order(n)).pack()).collect()
 }
 
-fn hub() -> (Hub<MemoryLog>, WorkerId) {
+fn hub() -> (Hub, WorkerId) {
     let all = Retain {
         pattern: ">".into(),
         bytes: 64 << 20,
@@ -67,12 +67,12 @@ fn hub() -> (Hub<MemoryLog>, WorkerId) {
         data: br#"{"symbol":"ABC","bid":9.5,"ask":10.5,"last":10,"volume":1,"time":"t"}"#,
     };
     hub.publish(NOW, &quote).expect("a good quote");
-    let worker = hub.handle_join(NOW);
+    let worker = hub.handle_join(NOW, None);
     (hub, worker)
 }
 
 /// What the driver does with one read of a socket, and then with the outbox.
-fn carry_out(hub: &mut Hub<MemoryLog>, from: WorkerId, batch: &[Vec<u8>]) {
+fn carry_out(hub: &mut Hub, from: WorkerId, batch: &[Vec<u8>]) {
     for (request, bytes) in (1..).zip(batch) {
         let call = CallRef {
             request,

@@ -283,3 +283,73 @@ async fn a_folder_of_a_newer_format_is_left_alone() {
     assert_eq!(refused.code, Some(69), "{refused:?}");
     assert!(refused.stderr.contains("99"), "{refused:?}");
 }
+
+async fn call(socket: &mut Socket, method: &str, params: Value) -> Value {
+    let command = json!({"op": "call", "method": method, "params": params});
+    let mut looks = looks();
+    let answered = async {
+        loop {
+            let answer = socket.ask(command.clone()).await;
+            if answer["code"] != "unavailable" {
+                return answer;
+            }
+            looks.tick().await;
+        }
+    };
+    within_patience("an answer of the desk", answered).await
+}
+
+async fn quote(socket: &mut Socket, price: u32) {
+    let data = json!({"symbol": "ABC", "bid": price, "ask": price, "last": price, "volume": 1, "time": "t"});
+    publish_until_taken(socket, "quotes.ABC", data).await;
+}
+
+#[tokio::test]
+async fn after_the_death_of_everything_orders_are_known_and_go_on() {
+    let folder = folder();
+    let node = durable_node(folder.path(), &[]).await;
+    let mut socket = Socket::open(node.listen).await;
+    quote(&mut socket, 10).await;
+    let market = json!({"client_order_id": "m", "account": "a", "symbol": "ABC", "side": "buy", "qty": 1, "type": "market"});
+    let limit = json!({"client_order_id": "l", "account": "a", "symbol": "ABC", "side": "buy", "qty": 2, "type": "limit", "limit_price": 9});
+    let filled = call(&mut socket, "order.submit", market.clone()).await["result"].clone();
+    let rests = call(&mut socket, "order.submit", limit).await["result"].clone();
+    kill_all(node).await;
+
+    let node = durable_node(folder.path(), &[]).await;
+    let mut socket = Socket::open(node.listen).await;
+    let get = |order: &Value| json!({"order_id": order["order_id"]});
+    let found = call(&mut socket, "order.get", get(&filled)).await;
+    assert_eq!(
+        (&found["result"]["status"], &found["result"]["price"]),
+        (&json!("filled"), &json!(10))
+    );
+    let again = call(&mut socket, "order.submit", market).await;
+    assert_eq!(again["result"]["duplicate"], true, "{again}");
+    assert_eq!(again["result"]["order_id"], filled["order_id"]);
+    let found = call(&mut socket, "order.get", get(&rests)).await;
+    assert_eq!(found["result"]["status"], "working", "{found}");
+    quote(&mut socket, 8).await;
+    let found = call(&mut socket, "order.get", get(&rests)).await;
+    assert_eq!(
+        (&found["result"]["status"], &found["result"]["price"]),
+        (&json!("filled"), &json!(8))
+    );
+    let next = json!({"client_order_id": "n", "account": "a", "symbol": "ABC", "side": "sell", "qty": 1, "type": "market"});
+    let next = call(&mut socket, "order.submit", next).await;
+    let listed = call(&mut socket, "order.list", json!({"account": "a"})).await;
+    let ids: Vec<&Value> = listed["result"]["orders"]
+        .as_array()
+        .expect("orders")
+        .iter()
+        .map(|o| &o["order_id"])
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            &filled["order_id"],
+            &rests["order_id"],
+            &next["result"]["order_id"]
+        ]
+    );
+}

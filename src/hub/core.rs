@@ -17,14 +17,13 @@
 //! - A turn's work per worker is bounded, whatever is asked.
 //! - Nothing leaves of what the log has not committed; after a log has failed nothing leaves at all. Who is told that a publication
 //!   or an order is in the log is told so once the log says it may be.
-use super::entry::Publication;
+use super::entry::{Entry, Publication};
 use super::held::{Answer, HeldBack};
 use super::interest::{Interest, ViewId, Watcher};
 use super::log::{Gone, Held, Log, LogFailed};
 use super::newest::NewestTable;
 use super::quoted::Quoted;
 use super::read::Read;
-use super::restore::Restore;
 use super::settings::{Counters, Refused, Settings, Violation};
 use super::topics::{TopicId, Topics};
 use super::worker::{Parked, Worker, WorkerId};
@@ -55,7 +54,8 @@ pub struct Hub {
     pub(super) found: Vec<Held>,
     /// Answers that the log is not ready for.
     pub(super) held_back: HeldBack,
-    pub(super) restore: Option<Restore>,
+    /// The newest values up to this offset have been read from the log; `None`: all have.
+    pub(super) restored: Option<i64>,
     failed: Option<LogFailed>,
 }
 
@@ -63,7 +63,7 @@ impl Hub {
     /// A hub over `log`, which is empty or has been recovered.
     pub fn new(log: impl Log + 'static, settings: Settings) -> Self {
         let mut hub = Self {
-            restore: Restore::of(log.head()),
+            restored: (log.head() > 0).then_some(0),
             log: Box::new(log),
             settings,
             topics: Topics::new(settings.topics_max),
@@ -241,12 +241,19 @@ impl Hub {
                 self.workers[watcher.worker.index()].push_new(offset, entry.bytes());
             }
         }
-        if let Some(left) = self.newest.insert(topic, &entry) {
+        if !self.is_restoring() {
+            self.note_newest(topic, &entry);
+            self.on_numbered(now, publication);
+        }
+        Ok(offset)
+    }
+
+    /// An entry is its key's newest value.
+    pub(super) fn note_newest(&mut self, topic: TopicId, entry: &Entry) {
+        if let Some(left) = self.newest.insert(topic, entry) {
             self.interest.note_newest_left(left.topic, left.offset);
             self.forget_if_idle(left.topic);
         }
-        self.on_numbered(now, publication);
-        Ok(offset)
     }
 
     /// The bounded work after a batch of inputs. `true`: there is more to do without any further input.
@@ -259,7 +266,7 @@ impl Hub {
         }
         self.answer_held_back();
         self.retain(now);
-        let mut more = self.restore_some();
+        let mut more = self.restore_some(now);
         for index in 0..self.workers.capacity() {
             if !self.workers.contains(index) {
                 continue;

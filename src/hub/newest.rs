@@ -111,16 +111,6 @@ impl NewestTable {
         }
     }
 
-    /// An entry is read again that may not be the newest of its key any more; returns as `insert` does.
-    pub fn restore(&mut self, topic: TopicId, entry: &Entry) -> Option<Held> {
-        let known = self.topics.get(topic.index());
-        let newer = known.and_then(|of| of.find(entry.identity(), &self.hasher));
-        if newer.is_some_and(|offset| offset >= entry.offset()) {
-            return None;
-        }
-        self.insert(topic, entry)
-    }
-
     /// Shows the newest values of `scope` with offsets in `after+1..=upto` in log order, as `Log::read` does.
     pub fn read(
         &self,
@@ -232,19 +222,6 @@ impl OfTopic {
                 None
             }
             Self::Many(many) => many.insert(entry, hasher),
-        }
-    }
-
-    /// Offset of a key's value.
-    fn find(&self, identity: &str, hasher: &DefaultHashBuilder) -> Option<i64> {
-        match self {
-            Self::None => None,
-            Self::One(held) => (held.identity() == identity).then(|| held.offset()),
-            Self::Many(many) => {
-                let hash = hasher.hash_one(identity);
-                let held = many.by_key.find(hash, |held| held.identity() == identity)?;
-                Some(held.offset())
-            }
         }
     }
 

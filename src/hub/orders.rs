@@ -14,6 +14,9 @@ use pubsub_stream::Now;
 use pubsub_stream::hub::{self, HubEvent};
 use pubsub_wire::ErrorCode;
 
+/// A log is read through in about so long; trying again sooner would only ask for nothing.
+const RESTORING_RETRY_MS: u64 = 500;
+
 /// The hub while its desk is at work.
 struct Lent<'h> {
     hub: &'h mut Hub,
@@ -106,6 +109,14 @@ impl Hub {
     }
 
     fn carry_out(&mut self, now: Now, call: Call) -> Result<String, Refusal> {
+        if self.is_restoring() {
+            return Err(Refusal {
+                code: ErrorCode::Unavailable,
+                message: "the orders are still being read from the log; nothing was done"
+                    .to_owned(),
+                retry_after_ms: Some(RESTORING_RETRY_MS),
+            });
+        }
         let Some(mut desk) = self.desk.take() else {
             return Err(Refusal {
                 code: ErrorCode::Unavailable,
@@ -116,6 +127,14 @@ impl Hub {
         let outcome = desk.handle(call, &mut Lent { hub: self, now });
         self.desk = Some(desk);
         outcome
+    }
+
+    /// The orders of a recovered log are known again.
+    pub(super) fn resume_desk(&mut self, now: Now) {
+        if let Some(mut desk) = self.desk.take() {
+            desk.resume(&mut Lent { hub: self, now });
+            self.desk = Some(desk);
+        }
     }
 
     /// A publication that may be a quote which somebody waits for.

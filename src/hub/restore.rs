@@ -1,42 +1,30 @@
-//! What a hub that begins with a recovered log reads out of it: the newest value of every key.
+//! What a hub that begins with a recovered log reads out of it: the newest value of every key, and the orders.
 //!
-//! Owns how far that has come. Must not contain: the log or the table. Driven by the core's turns, a piece in each, while publications
-//! are numbered already: who asks for the newest values is answered when they are there.
+//! Owns how far that has come. Must not contain: the log or the table. Driven by the core's turns, a piece in each.
+//!
+//! Publications are numbered and delivered meanwhile; they too come into the table by being read, in their turn, so that it always grows in
+//! log order. Who asks for the newest values is answered once all are there; orders are taken from then on.
 use super::core::Hub;
 use super::log::{Held, Scope};
+use crate::orders::desk::REPORTS;
+use pubsub_stream::Now;
 use std::ops::ControlFlow;
 
-/// Entries read in one turn: a few milliseconds, so that those who publish or follow live hardly notice.
+/// Entries read in one turn: about a millisecond, so that those who publish or follow live hardly notice.
 const ENTRIES_PER_TURN: usize = 4096;
-
-/// How far it has come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Restore {
-    reached: i64,
-    upto: i64,
-}
-
-impl Restore {
-    /// Of a log whose newest offset is this one; `None`: there is nothing in it.
-    pub(super) fn of(head: i64) -> Option<Self> {
-        (head > 0).then_some(Self {
-            reached: 0,
-            upto: head,
-        })
-    }
-}
 
 impl Hub {
     /// Whether newest values are still missing that the log has.
     pub fn is_restoring(&self) -> bool {
-        self.restore.is_some()
+        self.restored.is_some()
     }
 
     /// Reads on. `true`: there is more.
-    pub(super) fn restore_some(&mut self) -> bool {
-        let Some(Restore { reached, upto }) = self.restore else {
+    pub(super) fn restore_some(&mut self, now: Now) -> bool {
+        let Some(reached) = self.restored else {
             return false;
         };
+        let head = self.log.head();
         let mut found = std::mem::take(&mut self.found);
         let mut scan = ENTRIES_PER_TURN;
         let mut keep = |held: &Held| {
@@ -45,27 +33,26 @@ impl Hub {
         };
         let mut now_at = self
             .log
-            .read(Scope::All, reached, upto, &mut scan, &mut keep);
+            .read(Scope::All, reached, head, &mut scan, &mut keep);
         if now_at == reached
             && let Some(end) = self.log.hole_at(reached)
         {
-            now_at = end.min(upto);
+            now_at = end.min(head);
         }
         for held in found.drain(..) {
-            self.restore_one(&held);
+            self.note_newest(held.topic, &held.entry);
+            let fields = held.entry.fields();
+            if let Some(desk) = &mut self.desk
+                && fields.topic.starts_with(REPORTS)
+            {
+                desk.restore(fields.data);
+            }
         }
         self.found = found;
-        self.restore = (now_at < upto).then_some(Restore {
-            reached: now_at,
-            upto,
-        });
-        self.restore.is_some()
-    }
-
-    fn restore_one(&mut self, held: &Held) {
-        if let Some(left) = self.newest.restore(held.topic, &held.entry) {
-            self.interest.note_newest_left(left.topic, left.offset);
-            self.forget_if_idle(left.topic);
+        self.restored = (now_at < head).then_some(now_at);
+        if !self.is_restoring() {
+            self.resume_desk(now);
         }
+        self.is_restoring()
     }
 }

@@ -127,7 +127,34 @@ impl Book {
     /// Enters an order that is new, under the number that [`next`](Self::next) has told.
     pub fn insert(&mut self, order: Order) -> u64 {
         self.last += 1;
-        let number = self.last;
+        self.enter(self.last, order);
+        self.last
+    }
+
+    /// What was told of an order is read again, in the order in which it was told. One that this book can't have named is left out.
+    pub fn restore(&mut self, order: Order) {
+        let digits = order.id.strip_prefix(&*self.prefix);
+        let Some(number) = digits.and_then(|digits| digits.parse().ok()) else {
+            return;
+        };
+        if self.orders.contains_key(&number) {
+            self.change(number, order.standing);
+        } else {
+            self.last = self.last.max(number);
+            self.enter(number, order);
+        }
+    }
+
+    /// Numbers of the orders to which something may still happen, in the order of their submission.
+    pub fn unfinished(&self) -> Vec<u64> {
+        let working = self.orders.iter();
+        let working = working.filter(|(_, order)| !order.standing.status.is_final());
+        let mut numbers: Vec<u64> = working.map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn enter(&mut self, number: u64, order: Order) {
         let hash = self.hasher.hash_one(&*order.asked.client_order_id);
         let account = match self.accounts.get_mut(&order.asked.account) {
             Some(account) => account,
@@ -149,7 +176,6 @@ impl Book {
         {
             self.forget(oldest);
         }
-        number
     }
 
     /// Something has happened to an order.

@@ -7,8 +7,9 @@
 //! gets the first answer, and no second report.
 use super::book::{Book, Known};
 use super::fields::Wrong;
-use super::order::{Order, Standing, Status, Submit};
+use super::order::{Order, Standing, Status, Submit, Terms};
 use super::params::{self, List, Which};
+use super::recall;
 use super::venue::{Outcome, Quote, Venue};
 use pubsub_wire::ErrorCode;
 use rust_decimal::Decimal;
@@ -127,6 +128,39 @@ impl Desk {
             }
             Call::Cancel(which) => self.cancel(&which, journal),
             Call::List(list) => self.list(&list),
+        }
+    }
+
+    /// A report is read again from a log, in its order; the venue hears of nothing before [`resume`](Self::resume).
+    pub fn restore(&mut self, report: &[u8]) {
+        if let Some(order) = recall::order(report) {
+            self.book.restore(order);
+        }
+    }
+
+    /// All reports have been read: what rested rests again, and what was accepted when everything ended goes to the venue.
+    pub fn resume(&mut self, journal: &mut impl Journal) {
+        for number in self.book.unfinished() {
+            let Some(order) = self.book.get(number) else {
+                continue;
+            };
+            let was = order.standing.status;
+            let quote = match was {
+                Status::Accepted => journal.quote(&order.asked.symbol),
+                // A quote that crosses it comes soon enough.
+                _ => None,
+            };
+            let outcome = self.venue.submit(number, &order.asked, quote.as_ref());
+            let (status, price) = match (outcome, order.asked.terms) {
+                (Outcome::Filled(price), _) => (Status::Filled, Some(price)),
+                (Outcome::Working, Terms::Limit(_)) => (Status::Working, None),
+                // The quote that it was accepted at is not known any more, and it can't rest.
+                (Outcome::Working, Terms::Market) => (Status::Rejected, None),
+            };
+            if status != was {
+                // As for a quote that fills it.
+                let _ = self.change(number, status, price, journal);
+            }
         }
     }
 

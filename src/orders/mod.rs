@@ -9,6 +9,7 @@
 //! - [`params`]: what each method takes
 //! - [`echo`]: the 2012 prototype's request, answered on the spot
 //! - [`order`]: an order, its shape in results and reports
+//! - [`recall`]: an order read back from what was told of it
 //! - [`book`]: the orders that are known, each once
 //! - [`venue`]: where they are filled: the paper venue
 //! - [`desk`]: a call from its parameters to its report and its answer
@@ -20,6 +21,7 @@ pub mod fields;
 pub mod order;
 pub mod packed;
 pub mod params;
+pub mod recall;
 pub mod venue;
 
 #[cfg(test)]
