@@ -79,6 +79,18 @@ struct Meta {
     format: u32,
     epoch: String,
     created_us: u64,
+    /// Ranges of offsets, first and last, that were stepped over after a crash: of what was there nobody knows.
+    #[serde(default)]
+    jumps: Vec<(i64, i64)>,
+}
+
+/// What a mark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Offsets up to there may be given.
+    Reserved,
+    /// The log was closed in order: they have been given.
+    Closed,
 }
 
 /// `mark`.
@@ -86,6 +98,8 @@ struct Meta {
 pub struct Mark {
     /// Offsets up to here may have been given.
     pub upto: i64,
+    /// Whether they have.
+    pub kind: Kind,
     /// By this run of the machine, the last that wrote here.
     pub boot: [u8; 16],
 }
@@ -118,6 +132,7 @@ impl Folder {
                 format: FORMAT,
                 epoch: epoch.to_owned(),
                 created_us: now_us,
+                jumps: Vec::new(),
             };
             let text = serde_json::to_vec(&meta).map_err(io::Error::from);
             text.and_then(|text| replace(&path.join("meta"), &text))
@@ -158,10 +173,33 @@ impl Folder {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Ranges of offsets in which something may have been that was lost.
+    pub fn jumps(&self) -> &[(i64, i64)] {
+        &self.meta.jumps
+    }
+
+    /// Numbering goes on behind this range, of which something may have been seen; those before `floor` matter to nobody any more.
+    pub fn note_jump(&mut self, jump: (i64, i64), floor: i64) -> io::Result<()> {
+        self.meta.jumps.retain(|jump| jump.1 > floor);
+        self.meta.jumps.push(jump);
+        let text = serde_json::to_vec(&self.meta)?;
+        replace(&self.path.join("meta"), &text)
+    }
+
     /// Offsets up to here may be given from now on, whatever happens to the machine.
     pub fn reserve(&self, upto: i64) -> io::Result<()> {
+        self.write_mark(upto, Kind::Reserved)
+    }
+
+    /// Offsets up to here have been given, and no more are.
+    pub fn close(&self, upto: i64) -> io::Result<()> {
+        self.write_mark(upto, Kind::Closed)
+    }
+
+    fn write_mark(&self, upto: i64, kind: Kind) -> io::Result<()> {
         let mark = Mark {
             upto,
+            kind,
             boot: self.boot,
         };
         replace(&self.path.join("mark"), &write_mark(&mark))?;
@@ -297,8 +335,8 @@ fn read_mark(folder: &Path) -> Result<Option<Mark>, FolderError> {
     let Some(bytes) = read_if_there(&path)? else {
         return Ok(None);
     };
-    let whole = <[u8; 28]>::try_from(bytes.as_slice()).ok();
-    let mark = whole.filter(|bytes| crc32c::crc32c(&bytes[..24]).to_le_bytes() == bytes[24..]);
+    let whole = <[u8; 29]>::try_from(bytes.as_slice()).ok();
+    let mark = whole.filter(|bytes| crc32c::crc32c(&bytes[..25]).to_le_bytes() == bytes[25..]);
     let bytes = mark.ok_or_else(|| FolderError::Damaged {
         path,
         why: "its check fails".to_owned(),
@@ -306,12 +344,18 @@ fn read_mark(folder: &Path) -> Result<Option<Mark>, FolderError> {
     Ok(Some(Mark {
         upto: super::format::i64_at(&bytes, 0),
         boot: super::format::array_at(&bytes, 8),
+        kind: if bytes[24] == 0 {
+            Kind::Reserved
+        } else {
+            Kind::Closed
+        },
     }))
 }
 
 fn write_mark(mark: &Mark) -> Vec<u8> {
     let mut bytes = mark.upto.to_le_bytes().to_vec();
     bytes.extend_from_slice(&mark.boot);
+    bytes.push(u8::from(mark.kind == Kind::Closed));
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());
     bytes
@@ -414,12 +458,13 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let folder = open(&at.path().join("a/b")).unwrap();
         assert_eq!((folder.epoch(), folder.mark()), ("e", None));
-        folder.reserve(77).unwrap();
+        folder.close(77).unwrap();
         drop(folder);
         let folder = Folder::open(&at.path().join("a/b"), "other", 6).unwrap();
         assert_eq!(folder.epoch(), "e");
         let mark = folder.mark().unwrap();
         assert_eq!((mark.upto, mark.boot), (77, boot_id().unwrap()));
+        assert_eq!(mark.kind, Kind::Closed);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //!                   u32 · topics u32 · four sections, each: begin u32, crc u32 · end of the file u32 · zeros · crc u32
 //! sparse            places (8 bytes) at which batches begin, one for every 64 KiB
 //! keys              for each topic: hash of its name u64 · where its row is, from the begin of the rows, u32; by hash
-//! rows              for each topic: ordinal u64 · before i64 · first i64 · last i64 · count u32 · postings u32 · bytes of the name u16 ·
-//!                   name
+//! rows              for each topic: ordinal u64 · before i64 · first i64 · last i64 · count u32 · postings u32 · crc u32 of those ·
+//!                   bytes of the name u16 · name · crc u32 of the row
 //! postings          for each topic the places of its records, in order
 //! place             offset less base u32 · byte of the segment u32
 //! ```
@@ -28,8 +28,9 @@ const MAGIC: [u8; 4] = *b"PSIX";
 const HEAD_BYTES: usize = 96;
 const PLACE_BYTES: usize = 8;
 const KEY_BYTES: usize = 12;
-/// Bytes of a row besides the name.
-const ROW_BYTES: usize = 42;
+/// Bytes of a row before the name, and behind it.
+const ROW_BYTES: usize = 46;
+const CRC_BYTES: usize = 4;
 /// What is read at once when all rows are.
 const BLOCK_BYTES: usize = 256 << 10;
 
@@ -98,6 +99,7 @@ pub struct Row {
     /// How many it has here.
     pub count: u32,
     postings: u32,
+    crc: u32,
     /// Its name.
     pub name: Box<str>,
 }
@@ -134,19 +136,23 @@ impl IndexBuilder {
         let Some(last) = places.last() else {
             return;
         };
-        self.keys.push((hash(name), self.rows.len() as u32));
+        let (row, postings) = (self.rows.len(), self.postings.len());
+        self.keys.push((hash(name), row as u32));
+        for place in places {
+            put_place(&mut self.postings, *place);
+        }
         let out = &mut self.rows;
         out.extend_from_slice(&ordinal.to_le_bytes());
         out.extend_from_slice(&before.to_le_bytes());
         out.extend_from_slice(&first.to_le_bytes());
         out.extend_from_slice(&(self.base + i64::from(last.delta)).to_le_bytes());
         out.extend_from_slice(&(places.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(self.postings.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(postings as u32).to_le_bytes());
+        out.extend_from_slice(&crc32c::crc32c(&self.postings[postings..]).to_le_bytes());
         out.extend_from_slice(&(name.len() as u16).to_le_bytes());
         out.extend_from_slice(name.as_bytes());
-        for place in places {
-            put_place(&mut self.postings, *place);
-        }
+        let crc = crc32c::crc32c(&out[row..]);
+        out.extend_from_slice(&crc.to_le_bytes());
     }
 
     /// The bytes of the index, of a segment that ends with this offset, has so many records in so many bytes, the first and last of them
@@ -278,19 +284,10 @@ impl IndexFile {
         }
         let mut out = Vec::new();
         read_at(&self.file, from.into(), bytes, &mut out)?;
-        let places: Vec<Place> = out.chunks_exact(PLACE_BYTES).map(place).collect();
-        // There is no check for a part of the section: what it says must fit what else is known.
-        let rises = places
-            .windows(2)
-            .all(|pair| pair[0].delta < pair[1].delta && pair[0].at < pair[1].at);
-        let last = places
-            .last()
-            .map(|place| self.head.base + i64::from(place.delta));
-        let inside = places.last().is_none_or(|place| place.at < self.head.bytes);
-        if !rises || !inside || places.len() != row.count as usize || last != Some(row.last) {
-            return Err(Fault::Shape.into());
+        if out.len() != bytes || crc32c::crc32c(&out) != row.crc {
+            return Err(Fault::Crc.into());
         }
-        Ok(places)
+        Ok(out.chunks_exact(PLACE_BYTES).map(place).collect())
     }
 
     /// Reads all of it; what a tool that looks for damage wants to know.
@@ -338,7 +335,7 @@ impl Directory {
         let mut bytes = Vec::new();
         for (_, row) in same {
             let left = (end - begin).checked_sub(*row).ok_or(Fault::Shape)?;
-            let length = (ROW_BYTES + name.len()).min(left as usize);
+            let length = (ROW_BYTES + name.len() + CRC_BYTES).min(left as usize);
             read_at(
                 &index.file,
                 u64::from(begin) + u64::from(*row),
@@ -398,10 +395,12 @@ fn read_row(bytes: &[u8]) -> Result<(Row, usize), Fault> {
     if bytes.len() < ROW_BYTES {
         return Err(Fault::Short { needed: ROW_BYTES });
     }
-    let whole = ROW_BYTES + usize::from(u16_at(bytes, 40));
-    let name = bytes
-        .get(ROW_BYTES..whole)
-        .ok_or(Fault::Short { needed: whole })?;
+    let name = ROW_BYTES..ROW_BYTES + usize::from(u16_at(bytes, ROW_BYTES - 2));
+    let whole = name.end + CRC_BYTES;
+    let bytes = bytes.get(..whole).ok_or(Fault::Short { needed: whole })?;
+    if crc32c::crc32c(&bytes[..name.end]) != u32_at(bytes, name.end) {
+        return Err(Fault::Crc);
+    }
     let row = Row {
         ordinal: u64_at(bytes, 0),
         before: i64_at(bytes, 8),
@@ -409,7 +408,10 @@ fn read_row(bytes: &[u8]) -> Result<(Row, usize), Fault> {
         last: i64_at(bytes, 24),
         count: u32_at(bytes, 32),
         postings: u32_at(bytes, 36),
-        name: str::from_utf8(name).map_err(|_| Fault::Shape)?.into(),
+        crc: u32_at(bytes, 40),
+        name: str::from_utf8(&bytes[name])
+            .map_err(|_| Fault::Shape)?
+            .into(),
     };
     Ok((row, whole))
 }

@@ -97,6 +97,8 @@ struct State {
     dirty: Vec<Arc<File>>,
     /// Newest offset written.
     written: i64,
+    /// Newest offset given, when the log is closed in order.
+    closed: Option<i64>,
     stop: bool,
 }
 
@@ -143,6 +145,11 @@ impl Keeper {
         if was_clean {
             self.shared.changed.notify_one();
         }
+    }
+
+    /// The log ends in order: no larger offset than this was given, so the next one goes on behind it.
+    pub(super) fn close(&self, head: i64) {
+        self.shared.lock().closed = Some(head);
     }
 
     /// What has been done since the last time.
@@ -192,7 +199,7 @@ impl Work {
     fn run(mut self) {
         loop {
             match self.next() {
-                Next::Stop => return,
+                Next::Stop => return self.close(),
                 Next::Sync(files, upto) => {
                     self.synced_ns = clock::mono_ns();
                     let done = match sync_all(&files) {
@@ -242,6 +249,15 @@ impl Work {
                 .changed
                 .wait_timeout(state, Duration::from_nanos(pause));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn close(&self) {
+        let closed = self.shared.lock().closed;
+        if let Some(head) = closed
+            && let Err(error) = self.folder.close(head)
+        {
+            tracing::warn!(%error, "the mark of the log could not be written; its next offsets will skip some");
         }
     }
 

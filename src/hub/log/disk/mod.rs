@@ -377,6 +377,14 @@ impl DiskLog {
         }
     }
 
+    /// The last position from `position` on before which there is no hole that is known.
+    fn hole_after(&self, position: i64) -> i64 {
+        let holes = self.holes.borrow();
+        let ahead = holes.iter().filter(|hole| hole.1 > position);
+        let stops = ahead.map(|hole| (hole.0 - 1).max(position));
+        stops.min().unwrap_or(i64::MAX)
+    }
+
     /// Keeps that something in this range can't be read.
     fn note_hole(&self, first: i64, last: i64) {
         let mut holes = self.holes.borrow_mut();
@@ -638,6 +646,7 @@ impl Log for DiskLog {
         scan: &mut usize,
         visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
     ) -> i64 {
+        let upto = upto.min(self.hole_after(after));
         match scope {
             Scope::All => self.read_classes(&|_| true, (after, upto), scan, visit),
             Scope::Matching(wanted) => self.read_classes(wanted, (after, upto), scan, visit),
@@ -680,6 +689,13 @@ impl Recovered {
             ever: 0,
             last: 0,
         }
+    }
+}
+
+impl Drop for DiskLog {
+    fn drop(&mut self) {
+        // What was not committed was told to nobody.
+        self.keeper.close(self.head);
     }
 }
 

@@ -6,7 +6,7 @@
 //! Nothing is ever appended to a segment of another run: what is not sealed yet is scanned, cut where a write was torn, and sealed.
 use super::cache::Cache;
 use super::class::{Class, Index, Sealed};
-use super::folder::{Folder, FolderError};
+use super::folder::{Folder, FolderError, Kind};
 use super::format::SegmentHead;
 use super::index::{IndexError, IndexFile};
 use super::keeper::{Keeper, Wake, write_index};
@@ -93,20 +93,40 @@ impl DiskLog {
             !options.rules.is_empty(),
             "a log without a retention rule would grow for ever"
         );
-        let folder = Arc::new(Folder::open(options.folder, options.epoch, now.wall_us)?);
+        let mut folder = Folder::open(options.folder, options.epoch, now.wall_us)?;
         let boot = folder.boot();
         let mut recovery = Recovery::new(&folder, &options, boot)?;
         for found in recovery.segments()? {
             recovery.take(found)?;
         }
-        let is_whole = !recovery.is_cut && folder.mark().is_none_or(|mark| mark.boot == boot);
+        let floor = recovery.classes.iter().map(Class::floor).max().unwrap_or(0);
         let last = recovery.classes.iter().map(Class::last).max().unwrap_or(0);
         let marked = folder.mark().map_or(0, |mark| mark.upto);
-        let head = if is_whole { last } else { last.max(marked) };
+        let goes_on = folder.mark().is_none_or(|mark| match mark.kind {
+            // Whatever was given is in the file, if the machine has not been started anew since.
+            Kind::Reserved => mark.boot == boot,
+            Kind::Closed => mark.upto <= last,
+        });
+        let head = if goes_on && !recovery.is_cut {
+            last
+        } else {
+            last.max(marked)
+        };
+        if head > last {
+            tracing::warn!(
+                from = last + 1,
+                to = head,
+                "what was published last may be lost; offsets go on behind all that may have been given"
+            );
+            folder
+                .note_jump((last + 1, head), floor)
+                .map_err(in_file(options.folder))?;
+        }
+        recovery.holes.extend(folder.jumps());
+        let folder = Arc::new(folder);
         folder
             .reserve(head + RESERVE)
             .map_err(in_file(options.folder))?;
-        let floor = recovery.classes.iter().map(Class::floor).max().unwrap_or(0);
         let keeper = Keeper::start(Arc::clone(&folder), options.sync, options.wake);
         let wall_ns = i64::try_from(now.wall_us.saturating_mul(1000)).unwrap_or(i64::MAX);
         Ok(Self {
@@ -207,7 +227,8 @@ impl Recovery {
     fn take(&mut self, found: Found) -> Result<(), OpenError> {
         let opened = open_segment(&found.path, found.base).map_err(in_file(&found.path))?;
         let Some((file, head)) = opened else {
-            // Nothing was ever written into it that anybody was told of.
+            // It gets its name with its head in it, so this is a loss.
+            self.is_cut = true;
             return fs::remove_file(&found.path).map_err(in_file(&found.path));
         };
         let file = Arc::new(file);

@@ -160,9 +160,10 @@ impl<'a> Scan<'a> {
 
     /// Where the reading of the files goes on, for a walk that begins after the entry that was passed last.
     pub(super) fn spot(&self) -> Option<Spot> {
-        match self.state {
-            State::File(spot) => Some(spot),
-            State::Tail(_) => None,
+        match (self.state, self.next) {
+            // What can't be read must be met again.
+            (State::Tail(_), _) | (_, Some(Next::Hole(..))) => None,
+            (State::File(spot), _) => Some(spot),
         }
     }
 

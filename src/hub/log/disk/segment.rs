@@ -122,8 +122,8 @@ pub fn base_of(path: &Path) -> Option<i64> {
     is_segment.then(|| stem.parse().ok()).flatten()
 }
 
-/// Opens a segment to read it; of a damaged head only the base is known, from its name. `None`: it is shorter than a head, so nobody was
-/// ever told of anything in it.
+/// Opens a segment to read it; of a damaged head only the base is known, from its name. `None`: it is shorter than a head, so there is
+/// nothing in it.
 pub fn open_segment(path: &Path, base: i64) -> io::Result<Option<(File, SegmentHead)>> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut bytes = [0; SEGMENT_HEAD_BYTES];
