@@ -2,7 +2,7 @@
 //! two reports, keeps the order and answers.
 //!
 //! Criterion's throughput line is per order. The hub's book is full, so that each order takes the place of another, and its log is as
-//! large as it may be.
+//! large as it may be. Each batch has a new quote.
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pubsub_server::config::Retain;
 use pubsub_server::hub::core::Hub;
@@ -61,18 +61,18 @@ fn hub() -> (Hub, WorkerId) {
     let mut hub = Hub::new(MemoryLog::new("0".repeat(16), &[all]), settings);
     let book = Book::new("01234567", ORDERS);
     hub.open_desk(Desk::new(book, Box::<Paper>::default()));
-    let quote = Publication {
-        topic: "quotes.ABC",
-        key: Some("ABC"),
-        data: br#"{"symbol":"ABC","bid":9.5,"ask":10.5,"last":10,"volume":1,"time":"t"}"#,
-    };
-    hub.publish(NOW, &quote).expect("a good quote");
     let worker = hub.handle_join(NOW, None);
     (hub, worker)
 }
 
 /// What the driver does with one read of a socket, and then with the outbox.
 fn carry_out(hub: &mut Hub, from: WorkerId, batch: &[Vec<u8>]) {
+    let quote = Publication {
+        topic: "quotes.ABC",
+        key: Some("ABC"),
+        data: br#"{"symbol":"ABC","bid":9.5,"ask":10.5,"last":10,"volume":1,"time":"t"}"#,
+    };
+    hub.publish(NOW, &quote).expect("a good quote");
     for (request, bytes) in (1..).zip(batch) {
         let call = CallRef {
             request,

@@ -30,11 +30,18 @@ pub struct Book {
     max: usize,
     last: u64,
     /// In boxes, so that a table that grows moves little.
-    orders: HashMap<u64, Box<Order>>,
+    orders: HashMap<u64, Box<Kept>>,
     accounts: HashMap<Box<str>, Account>,
     hasher: DefaultHashBuilder,
     /// Numbers of those to which nothing more happens, in the order in which they ended.
     ended: VecDeque<u64>,
+}
+
+/// An order, with the hash of its account's name for it.
+#[derive(Debug)]
+struct Kept {
+    order: Order,
+    hash: u64,
 }
 
 #[derive(Debug, Default)]
@@ -91,7 +98,7 @@ impl Book {
     /// What an order is to those that are known.
     pub fn known(&self, asked: &Submit) -> Known<'_> {
         let found = self.by_client(&asked.account, &asked.client_order_id);
-        match found.and_then(|number| self.orders.get(&number)) {
+        match found.and_then(|number| self.get(number)) {
             None => Known::New,
             Some(order) if order.asked == *asked => Known::Again(order),
             Some(order) => Known::Other(order),
@@ -112,7 +119,7 @@ impl Book {
 
     /// The order of that number.
     pub fn get(&self, number: u64) -> Option<&Order> {
-        self.orders.get(&number).map(Box::as_ref)
+        self.orders.get(&number).map(|kept| &kept.order)
     }
 
     /// The number in a name that this book gives.
@@ -167,7 +174,7 @@ impl Book {
         let named = Named { hash, number };
         account.by_client.insert_unique(hash, named, |n| n.hash);
         let ends = order.standing.status.is_final();
-        self.orders.insert(number, Box::new(order));
+        self.orders.insert(number, Box::new(Kept { order, hash }));
         if ends {
             self.ended.push_back(number);
         }
@@ -180,7 +187,7 @@ impl Book {
 
     /// Something has happened to an order.
     pub fn change(&mut self, number: u64, standing: Standing) {
-        let Some(order) = self.orders.get_mut(&number) else {
+        let Some(Kept { order, .. }) = self.orders.get_mut(&number).map(Box::as_mut) else {
             return;
         };
         if standing.status.is_final() && !order.standing.status.is_final() {
@@ -208,7 +215,7 @@ impl Book {
         let account = self.accounts.get(account)?;
         let hash = self.hasher.hash_one(client_order_id);
         let is_it = |named: &Named| {
-            let order = || self.orders.get(&named.number);
+            let order = || self.get(named.number);
             named.hash == hash
                 && order().is_some_and(|o| *o.asked.client_order_id == *client_order_id)
         };
@@ -216,17 +223,12 @@ impl Book {
     }
 
     fn forget(&mut self, number: u64) {
-        let Some(order) = self.orders.remove(&number) else {
+        let Some(kept) = self.orders.remove(&number) else {
             return;
         };
-        let Submit {
-            account,
-            client_order_id,
-            ..
-        } = &order.asked;
+        let (account, hash) = (&kept.order.asked.account, kept.hash);
         if let Some(of) = self.accounts.get_mut(account) {
             of.orders.remove(&number);
-            let hash = self.hasher.hash_one(&**client_order_id);
             if let Ok(named) = of.by_client.find_entry(hash, |n| n.number == number) {
                 named.remove();
             }
