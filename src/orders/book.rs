@@ -155,7 +155,7 @@ impl Book {
     /// Numbers of the orders to which something may still happen, in the order of their submission.
     pub fn unfinished(&self) -> Vec<u64> {
         let working = self.orders.iter();
-        let working = working.filter(|(_, order)| !order.standing.status.is_final());
+        let working = working.filter(|(_, kept)| !kept.order.standing.status.is_final());
         let mut numbers: Vec<u64> = working.map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers

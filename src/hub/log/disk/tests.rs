@@ -51,8 +51,11 @@ struct Stand {
     log: Option<DiskLog>,
     topic: TopicId,
     /// Offset and data of everything committed.
-    all: Vec<(i64, Vec<u8>)>,
+    all: Vec<Known>,
 }
+
+/// Offset and data.
+type Known = (i64, Vec<u8>);
 
 const RULE: &str = ">";
 
@@ -126,7 +129,7 @@ impl Stand {
     }
 
     /// Everything that can be read, and the ranges that can't.
-    fn read(&mut self, by_topic: bool) -> (Vec<(i64, Vec<u8>)>, Vec<(i64, i64)>) {
+    fn read(&mut self, by_topic: bool) -> (Vec<Known>, Vec<(i64, i64)>) {
         let (topics, head) = ([self.topic], self.log().head());
         let scope = if by_topic {
             Scope::Topics(&topics)
