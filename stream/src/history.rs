@@ -115,11 +115,6 @@ impl History {
         self.slice.as_ref()?.entries.get(index as usize)
     }
 
-    /// Whether there is something to do for a visit.
-    pub(crate) fn has_data(&self) -> bool {
-        self.step == Step::Reading
-    }
-
     /// Entries read and not handed over.
     pub(crate) fn pending(&self) -> u64 {
         self.slice

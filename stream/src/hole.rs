@@ -97,7 +97,7 @@ impl Engine {
                 epoch,
             } => {
                 let (rated, epoch) = (*rated, Rc::clone(epoch));
-                let slice = Rc::get_mut(slice).filter(|s| s.entries.len() > *index as usize)?;
+                let slice = Rc::get_mut(slice)?;
                 let offset = slice.pop()?;
                 let is_through = slice.entries.len() <= *index as usize;
                 backlog.pop_last_if(|_| is_through);
@@ -160,4 +160,53 @@ fn take_last_of(window: &mut Window, ring: &mut crate::ring::Ring) -> Option<i64
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{NewEntry, Ring, Seat};
+
+    /// Three entries that have left the ring and are pinned, at offsets 10, 20 and 30, and the window of them from `cursor` on.
+    fn pinned(cursor: u64, since: u64) -> (Ring, Window) {
+        let mut ring = Ring::new(0);
+        for source in 1..=3 {
+            ring.push(NewEntry {
+                offset: source as i64 * 10,
+                mono_ns: 0,
+                frame: Rc::from([]),
+                seat: Seat::default(),
+                source,
+                bytes: 0,
+            });
+        }
+        ring.pin(1, 4);
+        while ring.pop() {}
+        let window = Window {
+            cohort: 0,
+            cursor,
+            until: 4,
+            since,
+            conflates: false,
+            own: 1,
+            position: Some(30),
+        };
+        (ring, window)
+    }
+
+    #[test]
+    fn what_is_before_the_last_and_was_taken_ends_right_before_that() {
+        let (mut ring, mut window) = pinned(1, 0);
+        ring.pop_pinned();
+        ring.pop_pinned();
+        assert_eq!(take_last_of(&mut window, &mut ring), Some(30));
+        assert_eq!((window.until, window.position), (3, Some(29)));
+    }
+
+    #[test]
+    fn nothing_is_taken_from_before_a_window() {
+        let (mut ring, mut window) = pinned(3, 9);
+        assert_eq!(take_last_of(&mut window, &mut ring), None);
+        assert_eq!(window.until, 3);
+    }
 }

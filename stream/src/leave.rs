@@ -216,7 +216,7 @@ impl Engine {
         let (cohort, view) = (subscription.cohort, subscription.view);
         let mut held = self.held_since(cohort, since);
         held.truncate(count as usize);
-        for batch in held.chunk_by(|a, b| a.seat.of > 0 && Rc::ptr_eq(&a.frame, &b.frame)) {
+        for batch in held.chunk_by(|a, b| Rc::ptr_eq(&a.frame, &b.frame)) {
             self.write_past(view, batch, bytes);
         }
         ledger.delivered += count;

@@ -86,7 +86,7 @@ impl Engine {
             Patch::Keep => current.credit,
             Patch::Reset => None,
             // What was asked for cannot be revoked.
-            Patch::Set(n) => Some(n.max(current.credit.unwrap_or(0)).min(UNLIMITED - 1)),
+            Patch::Set(n) => Some(n.max(current.credit.unwrap_or(0))),
         };
         let bound = match change.bound {
             Patch::Keep => current.bound,

@@ -411,7 +411,7 @@ impl Engine {
             let stand = self.views.stand(window.cohort);
             self.subscriptions[index as usize].pass_position(&stand, to);
         }
-        if to > window.cursor && (conflates || window.since > 0) {
+        if to > window.cursor {
             self.move_window(index, to);
         }
         to >= window.until

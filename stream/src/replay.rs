@@ -26,7 +26,7 @@ impl Engine {
         let meets_epoch = ring.meets_epoch(subscription.cursor);
         let Some(history) = subscription
             .history_mut()
-            .filter(|h| h.step == Step::Reading && h.pending() > 0 && !(h.joined && meets_epoch))
+            .filter(|h| h.step == Step::Reading && !(h.joined && meets_epoch))
         else {
             return;
         };

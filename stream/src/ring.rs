@@ -245,12 +245,7 @@ impl Ring {
 
     /// The first mark at or after `ordinal`.
     pub(crate) fn mark_from(&self, ordinal: u64) -> Option<&Mark> {
-        match self.marks.back() {
-            Some(last) if last.ordinal >= ordinal => self
-                .marks
-                .get(self.marks.partition_point(|m| m.ordinal < ordinal)),
-            _ => None,
-        }
+        self.marks_from(ordinal).next()
     }
 
     /// Whether a mark stands at `ordinal` that tells of nothing but a position before `position`.

@@ -46,8 +46,6 @@ impl Engine {
             && subscription.terms.as_ref().is_none_or(stays)
             && subscription.stage == Stage::Ring
             && subscription.hold == Hold::Live
-            && !subscription.announce
-            && !subscription.leaving
             && cursor == cohort.ring.head()
             && cohort.is_active(subscription.member)
     }
@@ -127,8 +125,7 @@ impl Engine {
     /// Whether it would be live again if it were written to now.
     pub(crate) fn may_switch(&self, now: Now, index: u32) -> bool {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.mode == Mode::Live
-            || subscription.stage != Stage::Ring
+        if subscription.stage != Stage::Ring
             || subscription.backlog().is_some()
             || subscription.hole().is_some()
         {

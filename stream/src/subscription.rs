@@ -375,18 +375,12 @@ impl Subscription {
 
     /// Whether there is something to hand over but messages.
     fn has_notices(&self, stand: &Stand<'_>, may_switch: bool) -> bool {
-        if self.announce || self.gaps().next().is_some() {
+        if self.announce || may_switch || self.gaps().next().is_some() {
             return true;
         }
-        let Some(extra) = &self.extra else {
-            return may_switch;
-        };
-        let through = self.backlog().is_none() && self.cursor >= self.end(stand);
-        let closes = extra.hole.is_some() && through && self.under_way == 0;
         let gap = matches!(self.backlog().and_then(Backlog::front), Some(Part::Gap(_)));
-        let starved = extra.draining.is_some() && self.credit == 0;
-        let drained = extra.draining.is_some() && through;
-        starved || self.stage == Stage::Ring && (may_switch || closes || gap || drained)
+        let through = self.stage == Stage::Ring && !self.has_messages(stand);
+        gap || self.draining().is_some() && (through || self.credit == 0)
     }
 
     /// Whether messages wait that would be handed over, had they credit.
@@ -403,14 +397,7 @@ impl Subscription {
         if self.leaving {
             return false;
         }
-        // A slice that is through is left for the next, which costs no credit.
-        let moves_on = self.stage == Stage::History
-            && self
-                .history()
-                .is_some_and(|h| h.has_data() && h.pending() == 0);
-        self.has_notices(stand, may_switch)
-            || moves_on
-            || (self.credit > 0 && self.has_messages(stand))
+        self.has_notices(stand, may_switch) || (self.credit > 0 && self.has_messages(stand))
     }
 
     /// A frame with `messages` of the present epoch has begun.
@@ -428,5 +415,20 @@ impl Subscription {
     /// More demand; what was asked for before stays.
     pub(crate) fn add_credit(&mut self, n: u64) {
         self.credit = self.credit.saturating_add(n).min(UNLIMITED - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credit_however_large_becomes_unlimited() {
+        let mut subscription = Subscription::new(0, 0, 0, 0);
+        subscription.credit = 5;
+        subscription.add_credit(u64::MAX - 7);
+        assert_eq!(subscription.credit, UNLIMITED - 2);
+        subscription.add_credit(7);
+        assert_eq!(subscription.credit, UNLIMITED - 1);
     }
 }

@@ -407,17 +407,15 @@ impl Subscription {
         };
         let (seen, filtered) =
             mark.map_or((operator.seen, operator.filtered), |m| (m.seen, m.filtered));
-        let (mut older_held, mut held) = (0, 0);
-        if mark.is_none() {
-            if joined.older > 0 {
-                older_held = operator.held_before(joined.since);
-            }
-            held = operator.held() - older_held;
-        }
-        let mut older_filtered = 0;
-        if joined.older > 0 {
-            older_filtered = joined.older - joined.passed - older_held - window.strangers;
-        }
+        // What a mark ends has been released before it.
+        let (older_held, held) = mark.map_or_else(
+            || {
+                let older = operator.held_before(joined.since);
+                (older, operator.held() - older)
+            },
+            |_| (0, 0),
+        );
+        let older_filtered = joined.older - joined.passed - older_held - window.strangers;
         Counts {
             published: seen.wrapping_sub(self.start),
             pending: window.own + held,

@@ -79,7 +79,7 @@ impl Subscription {
 
     /// Whether nothing older than its start can come any more.
     pub(crate) fn is_settled(&self, stand: &Stand<'_>) -> bool {
-        let Some(joined) = self.joined.as_ref().filter(|j| j.older > 0) else {
+        let Some(joined) = &self.joined else {
             return false;
         };
         let operator = stand.cohort.operator.as_ref();
