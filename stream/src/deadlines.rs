@@ -188,4 +188,20 @@ mod tests {
         let room = deadlines.heap.capacity();
         assert!(room >= ROOM, "one that comes and goes allocates nothing");
     }
+
+    #[test]
+    fn half_of_the_room_is_given_back_where_less_than_a_quarter_is_in_use() {
+        let mut deadlines = Deadlines::default();
+        for who in 0..512 {
+            deadlines.arm(who, 1);
+        }
+        let full = deadlines.heap.capacity();
+        while deadlines.heap.len() > full / 4 {
+            deadlines.pop(1);
+        }
+        assert_eq!(deadlines.heap.capacity(), full);
+        deadlines.pop(1);
+        let left = deadlines.heap.len();
+        assert_eq!(deadlines.heap.capacity(), 2 * left);
+    }
 }

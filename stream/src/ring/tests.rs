@@ -171,3 +171,20 @@ fn an_entry_stays_at_hand_for_as_many_windows_as_still_need_it() {
     assert_eq!(ring.bytes(), 10);
     assert!(ring.first_pinned().is_none());
 }
+
+#[test]
+fn half_of_the_room_is_given_back_where_less_than_a_quarter_is_in_use() {
+    let mut ring = ring_of(512);
+    let full = ring.entries.capacity();
+    let mut keep = |from: usize, to: usize| {
+        ring.release(ring.head() - from as u64, Hold::Live);
+        ring.hold(ring.head() - to as u64, Hold::Live);
+        ring.evict(WIDE);
+        ring.entries.capacity()
+    };
+    let quarter = full / 4;
+    assert_eq!(keep(512, quarter), full);
+    assert_eq!(keep(quarter, quarter - 1), 2 * (quarter - 1));
+    let room = keep(quarter - 1, 0);
+    assert!((ROOM / 4..=ROOM).contains(&room), "{room}");
+}

@@ -239,3 +239,14 @@ pub fn piece(request: u32, start: i64, end: i64) -> SliceHead {
         joined: false,
     }
 }
+
+/// Messages among these by their offsets, and of gaps the reason, the range and the count.
+pub fn told(all: &[Value]) -> Value {
+    let fields = ["reason", "from", "to", "count"];
+    let told = all.iter().filter_map(|f| match f["op"].as_str()? {
+        "msg" => Some(f["offset"].clone()),
+        "gap" => Some(fields.iter().map(|name| f[*name].clone()).collect()),
+        _ => None,
+    });
+    told.collect()
+}

@@ -243,3 +243,18 @@ fn when_the_hub_goes_what_was_sent_is_unknown_and_what_was_not_is_not_done() {
         (&json!(3), &json!("unavailable"))
     );
 }
+
+#[test]
+fn a_call_that_is_answered_makes_room_for_another_of_its_session() {
+    let mut bench = narrow(2, 10);
+    let id = bench.open();
+    for n in 1..=5 {
+        bench.say(id, &call(n));
+        let called = bench.engine.poll_call().unwrap();
+        let answer = Answer::Result("1");
+        bench
+            .engine
+            .handle_answer(bench.now, called.request, answer);
+        assert_eq!(bench.take(id)[0]["op"], "reply");
+    }
+}

@@ -1,8 +1,8 @@
 //! How sessions end: heartbeats, stalls, full control lanes, and all at once.
-use pubsub_stream::{CloseHow, GoawayReason, Peer, SessionId};
+use pubsub_stream::{CloseHow, Config, GoawayReason, Peer, SessionId};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SECOND, frames, offsets};
+use crate::bench::{Bench, SECOND, config, frames, offsets};
 
 #[test]
 fn silence_is_pinged_and_two_more_silent_heartbeats_end_the_session() {
@@ -357,4 +357,42 @@ fn a_ping_goes_before_what_was_published_and_behind_a_frame_that_has_begun() {
     };
     let told: Vec<Value> = frames(&bytes).iter().map(told).collect();
     assert_eq!(json!(told), json!(["msg", 9, "pong", "msg"]));
+}
+
+#[test]
+fn a_control_lane_may_be_as_long_as_its_bound_and_no_longer() {
+    let one = "pong";
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.engine.handle_ping(bench.now, id, one.as_bytes());
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let length = bench.write(visited, usize::MAX).len();
+    let mut bench = Bench::with(Config {
+        control_bytes: 4 * length,
+        ..config()
+    });
+    let id = bench.open();
+    for n in 1..=5 {
+        bench.engine.handle_ping(bench.now, id, one.as_bytes());
+        bench.refuse(id);
+        assert_eq!(bench.engine.poll_closed().is_some(), n == 5, "{n}");
+    }
+}
+
+#[test]
+fn an_engine_of_which_all_have_gone_waits_for_nothing() {
+    let mut bench = Bench::new();
+    let ids = [bench.open(), bench.open()];
+    assert_eq!(ids.map(SessionId::index), [0, 1]);
+    bench.subscribe(ids[0], r#""topic":"t""#);
+    bench.publish("t");
+    bench.take(ids[0]);
+    // Until it would be pinged or told how far the log has come.
+    let next = bench.now.mono_ns + 12 * SECOND;
+    assert_eq!(bench.engine.poll_timeout(), Some(next));
+    for id in ids {
+        bench.engine.handle_disconnect(bench.now, id);
+    }
+    bench.wait(12 * SECOND);
+    assert_eq!(bench.engine.poll_timeout(), None);
 }

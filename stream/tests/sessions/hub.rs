@@ -224,3 +224,20 @@ fn what_was_superseded_before_a_loss_is_counted_as_conflated() {
     let stats = bench.engine.stats();
     assert_eq!((stats.conflated, stats.lost_retention), (3, 6));
 }
+
+#[test]
+fn what_is_the_newest_of_its_key_comes_before_a_loss_that_is_behind_it() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let bound = r#""overflow":"conflate","bound":{"messages":4}"#;
+    bench.subscribe(id, &format!(r#""topic":"t.*",{bound}"#));
+    for topic in ["t.a", "t.b", "t.a"] {
+        bench.publish(topic);
+        bench.refuse(id);
+    }
+    lose(&mut bench, 9, Some(6));
+    bench.publish("t.c");
+    bench.engine.handle_writable(bench.now, id);
+    let gap = json!(["retention", 4, 9, 6, "e", 9]);
+    assert_eq!(came(&bench.take(id)), json!([2, 3, gap, 10]));
+}

@@ -2,7 +2,7 @@
 use pubsub_stream::hub::{HubEvent, HubRequest};
 use pubsub_stream::{SessionId, Slow};
 use pubsub_wire::value::Overflow;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, SECOND, offsets, piece};
 
@@ -352,22 +352,127 @@ fn one_message_is_let_through_however_large_and_it_is_the_newest() {
 
 #[test]
 fn what_spills_is_read_from_the_ring_as_long_as_that_has_it() {
+    // Whether it is the one that stands furthest back, or another.
+    for taken in [0, 1] {
+        let mut bench = Bench::new();
+        let (id, wide) = (bench.open(), bench.open());
+        bench.subscribe(
+            id,
+            r#""topic":"t","overflow":"spill","bound":{"messages":2}"#,
+        );
+        // Its bound keeps the ring from letting go.
+        bench.subscribe(wide, r#""topic":"t","bound":{"messages":100}"#);
+        for _ in 0..taken {
+            bench.publish("t");
+            bench.refuse(wide);
+        }
+        bench.publish("t");
+        bench.refuse_all(&[id, wide]);
+        for _ in 0..4 {
+            bench.publish("t");
+        }
+        // It is tried once in vain.
+        bench.engine.handle_writable(bench.now, id);
+        bench.refuse(id);
+        bench.engine.handle_writable(bench.now, id);
+        let all = bench.take(id);
+        assert!(all.iter().any(|f| f["mode"] == "replay"), "{all:?}");
+        let first = taken + 1;
+        assert_eq!(offsets(&all), (first..=bench.offset).collect::<Vec<_>>());
+        assert!(bench.reads().is_empty());
+    }
+}
+
+#[test]
+fn one_is_as_old_as_what_waits_for_it_whatever_is_under_way_for_another() {
     let mut bench = Bench::new();
-    let (id, wide) = (bench.open(), bench.open());
-    bench.subscribe(
-        id,
-        r#""topic":"t","overflow":"spill","bound":{"messages":2}"#,
-    );
-    // Its bound keeps the ring from letting go.
-    bench.subscribe(wide, r#""topic":"t","bound":{"messages":100}"#);
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t""#);
+    let ends = r#""overflow":"disconnect","bound":{"age_ms":5000}"#;
+    bench.subscribe(id, &format!(r#""topic":"u",{ends}"#));
     bench.publish("t");
-    bench.refuse_all(&[id, wide]);
-    for _ in 0..4 {
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    bench.write(visited, 9);
+    bench.wait(9 * SECOND);
+    bench.publish("u");
+    bench.refuse(id);
+    let ages = |bench: &mut Bench| -> Vec<(String, u64)> {
+        let slow = bench.engine.slowest(bench.now, 5);
+        slow.iter().map(|s| (s.topic.clone(), s.age_ms)).collect()
+    };
+    let mut all = ages(&mut bench);
+    all.sort_unstable();
+    assert_eq!(all, [("t".into(), 9000), ("u".into(), 0)]);
+    assert_eq!(bench.engine.poll_closed(), None);
+}
+
+#[test]
+fn a_loss_is_told_before_the_mode_unless_that_explains_it() {
+    for (overflow, told) in [
+        ("drop_oldest", json!(["gap", "mode", "msg", "msg"])),
+        ("drop_newest", json!(["mode", "msg", "msg", "gap"])),
+    ] {
+        let mut bench = Bench::new();
+        let id = bench.open();
+        let bound = r#""bound":{"messages":2}"#;
+        bench.subscribe(
+            id,
+            &format!(r#""topic":"t","overflow":"{overflow}",{bound}"#),
+        );
+        bench.publish("t");
+        bench.refuse(id);
+        for _ in 0..4 {
+            bench.publish("t");
+        }
+        bench.engine.handle_writable(bench.now, id);
+        let ops: Value = bench.take(id).iter().map(|f| f["op"].clone()).collect();
+        let ops: Vec<Value> = ops.as_array().unwrap().iter().take(4).cloned().collect();
+        assert_eq!(Value::from(ops), told);
+    }
+}
+
+#[test]
+fn who_has_unsubscribed_loses_nothing_more() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let bound = r#""overflow":"drop_oldest","bound":{"messages":2}"#;
+    bench.subscribe(id, &format!(r#""topic":"t",{bound}"#));
+    bench.publish("t");
+    bench.refuse(id);
+    bench.say(id, r#"{"op":"unsubscribe","topic":"t"}"#);
+    for _ in 0..9 {
         bench.publish("t");
     }
+    bench.engine.handle_disconnect(bench.now, id);
+    let stats = bench.engine.stats();
+    assert_eq!((stats.lost_drop_oldest, stats.subscriptions), (0, 0));
+}
+
+#[test]
+fn what_is_superseded_within_a_batch_is_conflated() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let settings = r#""batch":{"ms":10,"messages":3},"overflow":"conflate""#;
+    let bound = r#""bound":{"messages":4}"#;
+    bench.subscribe(id, &format!(r#""topic":"t.*",{settings},{bound}"#));
+    for _ in 0..2 {
+        bench.publish("t.a");
+    }
+    bench.wait(SECOND / 50);
+    assert_eq!(bench.take(id)[0]["items"].as_array().unwrap().len(), 2);
+    for topic in ["t.a", "t.a", "t.b"] {
+        bench.publish(topic);
+    }
+    bench.refuse(id);
     bench.engine.handle_writable(bench.now, id);
     let all = bench.take(id);
-    assert!(all.iter().any(|f| f["mode"] == "replay"), "{all:?}");
-    assert_eq!(offsets(&all), [1, 2, 3, 4, 5]);
-    assert!(bench.reads().is_empty());
+    let batch = all.iter().find(|f| f["op"] == "batch").unwrap();
+    let items = batch["items"].as_array().unwrap();
+    assert_eq!(
+        items.iter().map(|i| &i["offset"]).collect::<Vec<_>>(),
+        [4, 5]
+    );
+    bench.say(id, r#"{"op":"ledger","topic":"t.*"}"#);
+    let ledger = &bench.take(id)[0]["ledger"];
+    assert_eq!([&ledger["delivered"], &ledger["conflated"]], [4, 1]);
 }

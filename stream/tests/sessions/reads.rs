@@ -640,3 +640,43 @@ fn what_is_caught_up_on_in_the_ring_comes_in_batches_too() {
         "{said:?}"
     );
 }
+
+#[test]
+fn one_that_waited_to_ask_when_the_hub_went_away_is_answered_once() {
+    let mut bench = Bench::new();
+    bench.offset = 9;
+    let ids: Vec<SessionId> = (0..3).map(|_| bench.open()).collect();
+    bench.subscribe(ids[0], r#""topic":"t""#);
+    for (id, topic) in ids.iter().zip(["u", "v"]) {
+        let from = format!(r#"{{"op":"subscribe","topic":"{topic}","from":"earliest"}}"#);
+        bench.engine.handle_text(bench.now, *id, &from);
+    }
+    assert_eq!(bench.reads().len(), 2);
+    let from = r#"{"op":"subscribe","topic":"t","from":"earliest"}"#;
+    bench.engine.handle_text(bench.now, ids[2], from);
+    assert_eq!(bench.reads(), []);
+    bench.restart_hub("e");
+    let (request, _) = bench.reads()[0];
+    bench.slice(piece(request, 0, 5), "t", &[4, 5]);
+    assert_eq!(offsets(&bench.take(ids[2])), [4, 5]);
+    let ledger = ledger(&mut bench, ids[2], &["published", "delivered"]);
+    assert_eq!(ledger, json!([2, 2]));
+}
+
+#[test]
+fn who_is_about_to_leave_goes_on_nowhere() {
+    let (mut bench, id, request) = reading_on();
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.refuse(id);
+    bench.say(id, r#"{"op":"unsubscribe","id":2,"topic":"t"}"#);
+    let head = SliceHead {
+        joined: true,
+        ..piece(request, 5, 9)
+    };
+    bench.slice(head, "t", &[]);
+    bench.publish("t");
+    bench.engine.handle_writable(bench.now, id);
+    let all = bench.take(id);
+    let ledger = &all.last().unwrap()["ledger"];
+    assert_eq!([&ledger["published"], &ledger["delivered"]], [2, 2]);
+}

@@ -306,3 +306,34 @@ fn an_answer_goes_before_the_newest_message_of_one_that_keeps_up() {
     let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
     assert_eq!(ops, ["reconfigured", "msg"]);
 }
+
+#[test]
+fn what_the_kernel_did_not_take_though_it_refused_nothing_follows() {
+    let mut bench = Bench::new();
+    let id = subscribers(&mut bench, 1, "t")[0];
+    bench.publish("t");
+    let visited = bench.engine.poll_visit(bench.now).unwrap();
+    let pieces = bench.engine.poll_write(bench.now, visited);
+    let mut bytes = pieces[0].bytes()[..9].to_vec();
+    bench.engine.handle_written(bench.now, visited, 9, false);
+    while let Some(visited) = bench.engine.poll_visit(bench.now) {
+        bytes.extend(bench.write(visited, usize::MAX));
+    }
+    assert_eq!(offsets(&frames(&bytes)), [1]);
+    assert_eq!(visits(&mut bench), []);
+    bench.publish("t");
+    assert_eq!(visits(&mut bench), [(id, vec![2])]);
+}
+
+#[test]
+fn who_subscribes_on_a_socket_that_takes_nothing_is_given_what_comes_once_it_takes() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    bench.say(id, r#"{"op":"ping"}"#);
+    bench.refuse(id);
+    bench.say(id, r#"{"op":"subscribe","topic":"t"}"#);
+    bench.publish("t");
+    bench.engine.handle_writable(bench.now, id);
+    let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
+    assert_eq!(ops, ["pong", "subscribed", "msg"]);
+}
