@@ -1,5 +1,6 @@
 //! Those who come to a rate or batch that holds what is older than they are: nothing of that is theirs.
 use pubsub_stream::SessionId;
+use pubsub_stream::hub::HubEvent;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, SECOND, frames, told};
@@ -134,4 +135,21 @@ fn a_position_that_is_older_than_ones_start_is_not_told() {
         }
     }
     assert_eq!(came, [(first, json!(1))]);
+}
+
+#[test]
+fn a_loss_is_told_to_one_before_whose_cursor_something_older_stands() {
+    let mut bench = Bench::new();
+    let [_, second] = first_and_second(&mut bench, THROTTLE, &["t.a", "t.a"], "");
+    let lost = HubEvent::Lost {
+        view: bench.view,
+        from: 3,
+        to: 5,
+        count: Some(3),
+    };
+    bench.engine.handle_hub(bench.now, lost);
+    bench.offset = 5;
+    bench.publish("t.b");
+    let gap = json!(["retention", 3, 5, 3]);
+    assert_eq!(told(&bench.take(second)), json!([gap, 6]));
 }
