@@ -37,6 +37,9 @@ pub enum Due {
     End,
 }
 
+/// A stretch of a line's length over this one is no line: the time for connects of a soak is mostly such a remainder.
+const SHORT: u32 = 10;
+
 /// A ramp under way.
 #[derive(Debug, Clone)]
 pub struct Ramp {
@@ -72,13 +75,20 @@ impl Plan {
         (step + 1).saturating_mul(self.step.max(1)).min(self.max)
     }
 
+    /// Where a line ends that begins here: a remainder that is too short to say anything is the end of the line before it.
+    fn line_end(&self, at: Duration) -> Duration {
+        let (end, whole) = (at + self.every, self.duration());
+        if whole.saturating_sub(end) <= self.every / SHORT {
+            whole
+        } else {
+            end
+        }
+    }
+
     /// What follows `due`, which was due at `at`.
     fn after(&self, due: Due, at: Duration) -> Option<(Due, Duration)> {
         match due {
-            Due::Connect { clients, .. } => Some((
-                Due::Report { clients },
-                (at + self.every).min(self.duration()),
-            )),
+            Due::Connect { clients, .. } => Some((Due::Report { clients }, self.line_end(at))),
             Due::Report { clients } if clients < self.max => {
                 let more = self.step.max(1).min(self.max - clients);
                 Some((
@@ -89,10 +99,9 @@ impl Plan {
                     at,
                 ))
             }
-            Due::Report { clients } if at < self.duration() => Some((
-                Due::Report { clients },
-                (at + self.every).min(self.duration()),
-            )),
+            Due::Report { clients } if at < self.duration() => {
+                Some((Due::Report { clients }, self.line_end(at)))
+            }
             Due::Report { .. } => Some((Due::End, at)),
             Due::End => None,
         }
@@ -195,6 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn a_remainder_is_a_line_unless_it_is_too_short_to_say_anything() {
+        let ends = |hold| {
+            let reports = all(plan(1, 10, 1, hold)).into_iter();
+            let ends =
+                reports.filter_map(|(due, at)| matches!(due, Due::Report { .. }).then_some(at));
+            ends.collect::<Vec<_>>()
+        };
+        assert_eq!(ends(12), [10, 20, 22]);
+        assert_eq!(ends(11), [10, 21]);
+        assert_eq!((ends(1), ends(0)), (vec![11], vec![10]));
+    }
+
+    #[test]
     fn nothing_is_due_early() {
         let mut ramp = Ramp::new(plan(1, 1, 2, 0), 5 * SECOND);
         assert_eq!(ramp.poll(5 * SECOND - 1), None);
@@ -228,7 +250,8 @@ mod tests {
                 }
             }
             prop_assert_eq!(last, plan.duration().as_nanos() as u64);
-            prop_assert_eq!(reports, plan.steps() + hold.div_ceil(every) as usize);
+            let remainder = u64::from(hold % every * 10 > every);
+            prop_assert_eq!(reports, plan.steps() + (hold / every + remainder) as usize);
         }
     }
 }
