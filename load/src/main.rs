@@ -3,6 +3,7 @@ use pubsub_load::args::{self, Task};
 use pubsub_load::failure::Failure;
 use pubsub_load::interrupt::Interrupt;
 use pubsub_load::{doctor, failure, fleet, publish, ramp};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ fn member() -> Result<u8, Failure> {
 }
 
 fn told(failure: &Failure) -> ExitCode {
-    eprintln!("pubsub-load: {failure}");
+    // A terminal that is gone takes nothing, and the code is what is left to say.
+    let _ = writeln!(std::io::stderr(), "pubsub-load: {failure}");
     failure.code.into()
 }

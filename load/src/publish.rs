@@ -29,6 +29,7 @@ pub fn run(asked: &Publish, interrupt: &mut Interrupt) -> Result<u8, Failure> {
         while !publishing.is_finished() {
             if interrupt.came() {
                 stop.store(true, Ordering::Relaxed);
+                interrupt.let_go();
             }
             std::thread::sleep(SLICE);
         }

@@ -2,6 +2,7 @@
 mod support;
 
 use pubsub_load::view::{Screen, View};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use support::{Script, serve};
@@ -50,6 +51,21 @@ impl InTerminal {
             &format!("exec {load} ramp --url ws://{addr}/ws {steps} {further}"),
             term,
         )
+    }
+
+    /// The same where a shell says its process first, and goes on when it has ended.
+    fn ramp_under_a_shell(then: &str) -> Self {
+        let (load, addr) = (env!("CARGO_BIN_EXE_pubsub-load"), serve(Script::honest(4)));
+        let steps = "--topic t --step 3 --max 3 --every 300ms --hold 1h";
+        let ramp = format!("exec {load} ramp --url ws://{addr}/ws {steps}");
+        Self::run(&format!("sh -c 'echo pid=$$.; {ramp}'{then}"), "xterm")
+    }
+
+    /// The process that the shell has said.
+    fn told_pid(&self) -> Pid {
+        let said = self.seen.split_once("pid=").unwrap().1;
+        let pid = said.split_once('.').unwrap().0;
+        Pid::from_raw(pid.parse().unwrap()).unwrap()
     }
 
     /// Reads until this is seen; whether it was before the end.
@@ -105,6 +121,45 @@ fn a_key_ends_the_run_in_order_and_the_summary_is_on_the_terminal_that_was_there
         assert!(places.is_sorted(), "{places:?} {seen}");
         assert_eq!(seen.matches(TAKES).count(), 1);
     }
+}
+
+#[test]
+fn a_signal_ends_the_run_in_order_and_the_terminal_is_as_it_was() {
+    for signal in [Signal::QUIT, Signal::TERM, Signal::HUP] {
+        let mut terminal = InTerminal::ramp_under_a_shell("; stty -a");
+        assert!(terminal.sees("ends the run"), "{}", terminal.seen);
+        kill_process(terminal.told_pid(), signal).unwrap();
+        let (seen, _) = terminal.end();
+        let place = |text: &str| {
+            seen.find(text)
+                .unwrap_or_else(|| panic!("{signal:?}: no {text}: {seen}"))
+        };
+        let order = [TAKES, GIVES_BACK, "interrupted: ", "residual 0", "speed "];
+        let places = order.map(place);
+        assert!(places.is_sorted(), "{places:?} {seen}");
+        let modes: Vec<&str> = seen[place("speed ")..].split_whitespace().collect();
+        let sane = ["icanon", "echo", "opost", "isig"];
+        assert!(sane.iter().all(|mode| modes.contains(mode)), "{modes:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_hangs_up_leaves_the_files_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("run.json");
+    let further = format!("--json {}", json.display());
+    let mut terminal = InTerminal::ramp(&further, "xterm");
+    assert!(terminal.sees("ends the run"), "{}", terminal.seen);
+    terminal.child.kill().unwrap();
+    terminal.child.wait().unwrap();
+    // It is there when it is whole.
+    while !json.exists() {
+        std::thread::yield_now();
+    }
+    let text = std::fs::read_to_string(&json).unwrap();
+    let run: pubsub_load::record::Run = serde_json::from_str(&text).unwrap();
+    assert_eq!(run.end, pubsub_load::record::End::Interrupted);
+    assert_eq!(run.verdict.books.residual, 0);
 }
 
 #[test]

@@ -3,6 +3,11 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+/// Tells people something. That nobody reads it, or that their terminal is gone, is no reason to end a run.
+pub(super) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// What the lines go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -52,16 +57,24 @@ impl Lines {
     /// The terminal has been given back.
     pub(super) fn release(&mut self) -> io::Result<()> {
         let held = self.held.take().unwrap_or_default();
-        self.out.write_all(&held)?;
-        self.out.flush()
+        self.write(&held)
     }
 
     /// One more, whole.
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
-        if let Some(held) = &mut self.held {
-            return writeln!(held, "{line}");
+        match &mut self.held {
+            Some(held) => writeln!(held, "{line}"),
+            None => self.write(format!("{line}\n").as_bytes()),
         }
-        writeln!(self.out, "{line}").and_then(|()| self.out.flush())
+    }
+
+    /// A terminal that has hung up takes nothing, and nobody is left to miss it: the run's other files are to be whole all the same.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
+        match self.place {
+            Place::Terminal => Ok(()),
+            Place::Elsewhere => written,
+        }
     }
 }
 
@@ -108,6 +121,33 @@ mod tests {
         lines.release().unwrap();
         lines.line("c").unwrap();
         assert_eq!(out.text(), "a\nb\nc\n");
+    }
+
+    /// What a terminal does that is gone.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_is_no_error_and_a_file_that_is_full_is_one() {
+        let mut lines = Lines::new(Box::new(Gone), Place::Terminal);
+        lines.hold();
+        lines.line("a").unwrap();
+        lines.release().unwrap();
+        lines.line("b").unwrap();
+        assert!(
+            Lines::new(Box::new(Gone), Place::Elsewhere)
+                .line("a")
+                .is_err()
+        );
     }
 
     #[test]

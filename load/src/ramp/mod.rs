@@ -53,8 +53,9 @@ pub fn run(asked: &Asked, interrupt: &mut Interrupt) -> Result<u8, Failure> {
         Some(_) => write!(io::stdout(), "{verdict}"),
         None => write!(io::stderr(), "{verdict}"),
     };
-    told.map_err(unwritable)?;
+    // Whoever does not read the summary may read the files.
     output.write(&record)?;
+    told.map_err(unwritable)?;
     Ok(verdict.code)
 }
 
@@ -132,8 +133,9 @@ impl<'a> Running<'a> {
             self.progress.show(&counters, clients, doubt);
             if interrupt.came() {
                 self.give_back()?;
-                eprintln!(
-                    "interrupted: the ramp ends here, the books follow (once more to leave at once)"
+                interrupt.let_go();
+                lines::say(
+                    "interrupted: the ramp ends here, the books follow (once more to leave at once)\n",
                 );
                 return self.write(clients).map(|()| End::Interrupted);
             }

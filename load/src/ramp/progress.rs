@@ -1,4 +1,5 @@
 //! A sign of life on standard error while a ramp runs: a view or one line written over on a terminal, now and then a line elsewhere.
+use super::lines;
 use crate::args::Ramp as Asked;
 use crate::clock;
 use crate::record::{self, Line};
@@ -109,10 +110,10 @@ impl Progress {
 
     fn say(&mut self, text: &str) {
         if self.every_ns == PROGRESS_TERMINAL_NS {
-            eprint!("\r\x1b[K{text}");
+            lines::say(&format!("\r\x1b[K{text}"));
             self.open_line = true;
         } else {
-            eprintln!("{text}");
+            lines::say(&format!("{text}\n"));
         }
     }
 
@@ -120,7 +121,7 @@ impl Progress {
     pub(super) fn clear(&mut self) {
         self.end_view();
         if std::mem::take(&mut self.open_line) {
-            eprint!("\r\x1b[K");
+            lines::say("\r\x1b[K");
         }
     }
 

@@ -17,6 +17,12 @@ use std::time::Duration;
 /// Time from one picture to the next: what people can follow, and less than a hundredth of a core.
 const PICTURE: Duration = Duration::from_millis(250);
 
+/// Time that a terminal has to take the last picture: one that takes nothing any more must not keep a run from its end.
+const LAST_PICTURE: Duration = Duration::from_secs(2);
+
+/// Time between two looks at whether it has: less than a person sees.
+const LOOK: Duration = Duration::from_millis(2);
+
 /// A view of a run, until it is dropped.
 pub struct View {
     shared: Arc<Shared>,
@@ -74,8 +80,14 @@ impl Drop for View {
         self.shared.over.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // Its panic was told when it happened, and the run goes on without it.
-            let _ = thread.join();
+            let end_ns = clock::mono_ns() + LAST_PICTURE.as_nanos() as u64;
+            while !thread.is_finished() && clock::mono_ns() < end_ns {
+                std::thread::sleep(LOOK);
+            }
+            if thread.is_finished() {
+                // Its panic was told when it happened, and the run goes on without it.
+                let _ = thread.join();
+            }
         }
     }
 }
