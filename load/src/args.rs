@@ -237,7 +237,7 @@ impl Ramp {
 /// How the server's process is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPid {
-    /// Whoever listens on the port.
+    /// As its control socket says, or whoever listens on the port.
     Auto,
     /// This one.
     Pid(u32),

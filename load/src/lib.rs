@@ -11,7 +11,7 @@
 //! - [`threshold`]: what a run must hold; pure. [`hdr`]: its latencies for other tools
 //! - [`record`]: a whole run as data; pure. [`report`]: the same as a page, [`number`] as people read it; pure
 //! - [`output`], [`aside`]: the files it is left in. [`view`]: a run as it goes on, on a terminal
-//! - [`measure`], [`machine`], [`http`], [`node`]: what processes cost, what the machine is, what a node says of itself
+//! - [`measure`], [`machine`]: what processes cost, what the machine is. [`ctl`], [`http`], [`node`]: what a node says of itself
 //! - [`floor`]: the least a server can cost, for comparison
 //! - [`clock`], [`failure`], [`interrupt`]: time, errors, Ctrl-C
 //!
@@ -19,6 +19,7 @@
 pub mod args;
 pub mod aside;
 pub mod clock;
+pub mod ctl;
 pub mod deal;
 pub mod doctor;
 pub mod failure;

@@ -46,7 +46,7 @@ pub(super) struct CommonArgs {
     /// unanswered, skipped, invalid (counts). May be given several times
     #[arg(long, value_name = "CONDITIONS")]
     threshold: Vec<Threshold>,
-    /// Process of the server, to measure it and all its children: a number, auto (who listens on the URL's port) or none
+    /// Process of the server, to measure it and all its children: a number, auto (as its control socket says, or who listens on the URL's port) or none
     #[arg(long, value_name = "PID", default_value = "auto")]
     server_pid: String,
     /// Own loop lag (p99) above which a measurement is called invalid

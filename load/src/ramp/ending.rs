@@ -41,6 +41,7 @@ impl Running<'_> {
             latency_ms,
             standing: standing(end, &self.row, &books.counters, &groups),
             memory: PerConnection::of(self.memory_before, self.memory, self.row.connected),
+            unmeasured: &self.servers.unmeasured,
             limit: &self.limit,
             clocks: &self.clocks,
             windows: self.windows,

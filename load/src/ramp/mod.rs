@@ -32,6 +32,7 @@ use files::Files;
 use memory::Memory;
 use progress::Progress;
 use row::Row;
+use servers::Servers;
 use std::io::{self, Write};
 use std::time::Duration;
 use verdict::Trouble;
@@ -65,8 +66,7 @@ struct Running<'a> {
     /// Before the files: their lines may have to wait for the terminal that it has taken.
     progress: Progress,
     files: Files<'a>,
-    /// Roots of their trees.
-    servers: Vec<u32>,
+    servers: Servers,
     recorder: Recorder,
     begun_ns: u64,
     line: Line,
@@ -90,14 +90,14 @@ impl<'a> Running<'a> {
         let servers = servers::servers(asked)?;
         let files = Files::open(asked, clock::wall_us())?;
         let fleet = start::fleet(asked)?;
-        let line = Line::new(&servers);
+        let line = Line::new(&servers.roots);
         let mut running = Self {
             asked,
             fleet,
             files,
             begun_ns: line.begun_ns,
             line,
-            recorder: Recorder::new(begin::beginning(asked, servers.first().copied())),
+            recorder: Recorder::new(begin::beginning(asked, servers.roots.first().copied())),
             servers,
             progress: Progress::new(asked),
             whole: Tally::new(asked.outliers),
@@ -221,7 +221,7 @@ impl<'a> Running<'a> {
 
     /// Ends a line here and begins the next.
     fn row(&mut self, clients: usize, taken: &Taken) -> Row {
-        let begun = std::mem::replace(&mut self.line, Line::new(&self.servers));
+        let begun = std::mem::replace(&mut self.line, Line::new(&self.servers.roots));
         let seconds = (self.line.begun_ns - begun.begun_ns) as f64 / 1e9;
         let (tally, slow) = (taken.healthy(), taken.slow());
         self.whole.add(&tally);

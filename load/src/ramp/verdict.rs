@@ -83,6 +83,8 @@ pub struct Run<'a> {
     pub standing: Standing,
     /// What each of them costs in memory, where that is known.
     pub memory: Option<PerConnection>,
+    /// Why what the servers cost was not measured, a line each; none: it was, or nobody asked for it.
+    pub unmeasured: &'a [String],
     /// The generator was the limit.
     pub limit: &'a Trouble,
     /// The clocks were not to be trusted.
@@ -203,6 +205,7 @@ impl Verdict {
         if let Some(memory) = run.memory {
             self.say(memory.to_string());
         }
+        self.lines.extend_from_slice(run.unmeasured);
     }
 
     fn trouble(&mut self, counters: &Counters) {
@@ -412,6 +415,7 @@ mod tests {
             latency_ms: [None; 3],
             standing: Standing::default(),
             memory: None,
+            unmeasured: &[],
             limit: trouble,
             clocks: trouble,
             windows: 1,
@@ -431,6 +435,22 @@ mod tests {
         let verdict = judged(&Counters::default());
         assert_eq!(verdict.code, 0);
         assert!(verdict.to_string().contains("residual 0"), "{verdict}");
+    }
+
+    #[test]
+    fn why_the_server_is_not_measured_is_told_and_is_no_trouble() {
+        let (counters, trouble) = (Counters::default(), Trouble::default());
+        let why = ["CPU and memory of the server are not measured: it is away".to_owned()];
+        let run = Run {
+            unmeasured: &why,
+            ..run(&counters, &[], &trouble)
+        };
+        let verdict = Verdict::of(&run);
+        assert!(
+            verdict.lines().contains(&why[0]) && verdict.code == 0,
+            "{verdict}"
+        );
+        assert!(verdict.reasons().is_empty());
     }
 
     #[test]
