@@ -1,5 +1,6 @@
 //! `--threshold 'p99<100ms,lost==0'`: what a run must hold, for scripts that go by exit codes. Pure.
 use crate::units::{Rate, Span};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,10 +31,17 @@ pub struct Facts {
     pub invalid: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+/// What a value is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Milliseconds.
+    #[serde(rename = "ms")]
     Time,
+    /// So many a second.
+    #[serde(rename = "per_s")]
     PerSecond,
+    /// A number.
+    #[serde(rename = "count")]
     Count,
 }
 
@@ -167,38 +175,44 @@ fn bound(name: &str, unit: Unit, value: &str) -> Result<f64, String> {
     }
 }
 
-/// A condition that a run did not hold.
+/// A condition, and whether a run met it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Missed {
-    condition: String,
-    unit: Unit,
-    got: Option<f64>,
+pub struct Held {
+    /// As typed.
+    pub condition: String,
+    /// What `got` is counted in.
+    pub unit: Unit,
+    /// What the run had; `None`: it was not measured, and so not met.
+    pub got: Option<f64>,
+    /// Whether that is what was asked for.
+    pub met: bool,
 }
 
 impl Threshold {
-    /// What the run missed of it.
-    pub fn missed(&self, facts: &Facts) -> Vec<Missed> {
-        let missed = self.conditions.iter().filter_map(|(text, condition)| {
+    /// What the run had of each of its conditions, in order.
+    pub fn held(&self, facts: &Facts) -> impl Iterator<Item = Held> {
+        self.conditions.iter().map(|(text, condition)| {
             let name = &NAMES[condition.name];
             let got = (name.of)(facts);
-            let holds =
-                got.is_some_and(|got| COMPARISONS[condition.comparison].1(got, condition.bound));
-            (!holds).then(|| Missed {
+            Held {
                 condition: text.clone(),
                 unit: name.unit,
                 got,
-            })
-        });
-        missed.collect()
+                met: got
+                    .is_some_and(|got| COMPARISONS[condition.comparison].1(got, condition.bound)),
+            }
+        })
     }
 }
 
-impl fmt::Display for Missed {
+/// What is said of one that was not met.
+impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             condition,
             unit,
             got,
+            met: _,
         } = self;
         match (got, unit) {
             (None, _) => write!(f, "MISSED: {condition}: there was nothing to measure it by"),
@@ -218,11 +232,8 @@ mod tests {
 
     fn missed(text: &str, facts: &Facts) -> Vec<String> {
         let threshold: Threshold = text.parse().unwrap();
-        threshold
-            .missed(facts)
-            .iter()
-            .map(Missed::to_string)
-            .collect()
+        let missed = threshold.held(facts).filter(|held| !held.met);
+        missed.map(|held| held.to_string()).collect()
     }
 
     #[test]

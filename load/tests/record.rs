@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::{Script, Step, serve};
+use support::{Answer, Script, Step, serve};
 
 const DOCUMENT: &str = include_str!("../../docs/load-report.md");
 
@@ -45,7 +45,7 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
         Value::Object(object) => {
             for (name, value) in object {
                 found.insert(name.clone());
-                if !matches!(name.as_str(), "lost" | "closed" | "settings") {
+                if !matches!(name.as_str(), "lost" | "closed" | "settings" | "refused") {
                     fields(value, found);
                 }
             }
@@ -104,6 +104,73 @@ fn a_run_leaves_its_lines_its_groups_and_its_verdict() {
         "not in docs/load-report.md: {missing:?}"
     );
     assert!(names.contains("p99_9") && names.contains("end_max"));
+    assert!(run.lines.iter().all(|line| line.calls.is_none()) && run.verdict.calls.is_none());
+}
+
+#[test]
+fn calls_are_recorded_by_what_became_of_them_and_thresholds_by_whether_they_were_met() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("run.json");
+    let url = format!(
+        "ws://{}/ws",
+        serve(Script {
+            calls: Answer::Error("limit"),
+            ..Script::honest(0)
+        })
+    );
+    let quick = [
+        "--every",
+        "5..15ms",
+        "--duration",
+        "100ms",
+        "--line",
+        "100ms",
+    ];
+    let output = load(&["orders", "--url", &url, "--connections", "3"])
+        .args(quick)
+        .args(["--threshold", "errors==0,p99<1h,connected==3", "--json"])
+        .arg(&json)
+        .output()
+        .unwrap();
+    let (run, value) = recorded(&json);
+    let calls = run.verdict.calls.as_ref().unwrap();
+    assert_eq!(output.status.code(), Some(99), "{calls:?}");
+    assert!(calls.due > 0 && calls.answered == 0, "{calls:?}");
+    assert_eq!(calls.failed, calls.due, "{calls:?}");
+    let of_lines = run.lines.iter().filter_map(|line| line.calls.as_ref());
+    let limited: u64 = of_lines
+        .filter_map(|calls| calls.refused.get("limit"))
+        .sum();
+    assert!(
+        limited > 0 && limited <= calls.refused["limit"],
+        "{calls:?}"
+    );
+    let thresholds = value["verdict"]["thresholds"].as_array().unwrap();
+    let told: Vec<_> = thresholds
+        .iter()
+        .map(|of| (&of["condition"], &of["met"]))
+        .collect();
+    assert_eq!(told[0], (&"errors==0".into(), &false.into()));
+    assert_eq!(told[1], (&"p99<1h".into(), &false.into()));
+    assert_eq!(told[2], (&"connected==3".into(), &true.into()));
+    assert_eq!(
+        (&thresholds[1]["got"], &thresholds[1]["unit"]),
+        (&"never".into(), &"ms".into())
+    );
+    let csv = String::from_utf8(output.stdout).unwrap();
+    let line: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
+    let [due, p50, p99, failed] = line[line.len() - 4..] else {
+        panic!("{csv}")
+    };
+    assert_eq!((p50, p99), ("inf", "inf"), "{csv}");
+    assert!(
+        due.parse::<u64>().unwrap() > 0 && failed.parse::<u64>().unwrap() > 0,
+        "{csv}"
+    );
+    let mut names = BTreeSet::new();
+    fields(&value, &mut names);
+    names.retain(|name| !DOCUMENT.contains(&format!("`{name}`")));
+    assert!(names.is_empty(), "not in docs/load-report.md: {names:?}");
 }
 
 #[test]

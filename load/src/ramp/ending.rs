@@ -31,6 +31,7 @@ impl Running<'_> {
         } else {
             Shown::Yes
         };
+        let memory = PerConnection::of(self.memory_before, self.memory, self.row.connected);
         let mut verdict = Verdict::of(&Run {
             counters: &books.counters,
             asked: books.asked,
@@ -40,7 +41,7 @@ impl Running<'_> {
             table,
             latency_ms,
             standing: standing(end, &self.row, &books.counters, &groups),
-            memory: PerConnection::of(self.memory_before, self.memory, self.row.connected),
+            memory,
             unmeasured: &self.servers.unmeasured,
             limit: &self.limit,
             clocks: &self.clocks,
@@ -55,6 +56,7 @@ impl Running<'_> {
             counters: &books.counters,
             whole: &self.whole,
             groups: &groups,
+            memory,
             verdict: &verdict,
         });
         self.fleet.leave();

@@ -18,10 +18,14 @@ pub struct Memory {
 /// What each connection costs, bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PerConnection {
-    connections: usize,
-    server: Option<f64>,
-    own: Option<f64>,
-    tcp: Option<f64>,
+    /// Of so many.
+    pub connections: usize,
+    /// PSS of all the server's processes.
+    pub server: Option<f64>,
+    /// PSS of the tool's own.
+    pub own: Option<f64>,
+    /// The kernel's.
+    pub tcp: Option<f64>,
 }
 
 impl PerConnection {

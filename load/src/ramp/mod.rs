@@ -26,7 +26,7 @@ use crate::output::Output;
 use crate::record::recorder::Recorder;
 use crate::record::{self, Beside, End};
 use crate::scenario::{Due, Ramp};
-use crate::swarm::{Counters, Losses, Tally};
+use crate::swarm::{CallCounts, Counters, Losses, Tally};
 use costs::Line;
 use files::Files;
 use memory::Memory;
@@ -75,6 +75,7 @@ struct Running<'a> {
     closed_before: u64,
     wrong_before: u64,
     lost_before: Losses,
+    calls_before: CallCounts,
     windows: usize,
     limit: Trouble,
     clocks: Trouble,
@@ -105,6 +106,7 @@ impl<'a> Running<'a> {
             closed_before: 0,
             wrong_before: 0,
             lost_before: Losses::default(),
+            calls_before: CallCounts::default(),
             windows: 0,
             limit: Trouble::default(),
             clocks: Trouble::default(),
@@ -258,6 +260,12 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// What became of calls since the line before.
+    fn calls(&mut self, counters: &Counters) -> CallCounts {
+        let before = std::mem::replace(&mut self.calls_before, counters.calls.clone());
+        counters.calls.since(&before)
+    }
+
     fn counts(&mut self, clients: usize, tally: &Tally, taken: &Taken) -> Row {
         let counters = &taken.counters;
         let (failed, closed) = (counters.failed, counters.closed_total());
@@ -285,6 +293,7 @@ impl<'a> Running<'a> {
             failed: failed - self.failed_before,
             closed: closed - self.closed_before,
             offset_errors: wrong - self.wrong_before,
+            calls: self.asked.calls.is_some().then(|| self.calls(counters)),
             ..Row::default()
         };
         (self.failed_before, self.closed_before, self.wrong_before) = (failed, closed, wrong);

@@ -1,11 +1,13 @@
 //! One line of the report: the prototype's twelve columns in their order, then what it did not know.
 //!
-//! Pure. Where some read slowly, latencies and what belongs to them are of the others; the last columns have the slow. What is not known (the server is on another machine, nothing was received) is an empty field; a percentile over messages
+//! Pure. Where some read slowly, latencies and what belongs to them are of the others; columns further back have the slow. Where
+//! connections call, latencies are of their calls, and the last columns have them once more beside how many were due and failed. What is not known (the server is on another machine, nothing was received) is an empty field; a percentile over messages
 //! that never came is `inf`.
+use crate::swarm::CallCounts;
 use std::fmt::Write;
 
 /// The names, in order. The first twelve are the prototype's, to the letter: people's scripts read them.
-pub const COLUMNS: [&str; 39] = [
+pub const COLUMNS: [&str; 43] = [
     "clients",
     "connected",
     "cpu time",
@@ -45,6 +47,10 @@ pub const COLUMNS: [&str; 39] = [
     "slow connected",
     "slow count",
     "slow lost",
+    "calls due",
+    "call p50 (ms)",
+    "call p99 (ms)",
+    "calls failed",
 ];
 
 /// One line's values, in the columns' units.
@@ -90,6 +96,7 @@ pub struct Row {
     pub slow_connected: usize,
     pub slow_count: u64,
     pub slow_lost: u64,
+    pub calls: Option<CallCounts>,
 }
 
 /// Whether a line's latencies are the server's.
@@ -149,6 +156,11 @@ impl Row {
         line.whole(self.slow_connected as u64)
             .whole(self.slow_count)
             .whole(self.slow_lost);
+        let calls = self.calls.as_ref();
+        line.maybe_whole(calls.map(CallCounts::due))
+            .maybe(calls.and(self.p50_ms))
+            .maybe(calls.and(self.p99_ms))
+            .maybe_whole(calls.map(CallCounts::failed));
         line.0
     }
 }
@@ -167,6 +179,13 @@ impl Line {
 
     fn whole(&mut self, value: u64) -> &mut Self {
         self.field(format_args!("{value}"))
+    }
+
+    fn maybe_whole(&mut self, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.whole(value),
+            None => self.field(format_args!("")),
+        }
     }
 
     fn number(&mut self, value: f64) -> &mut Self {
@@ -226,8 +245,32 @@ mod tests {
                 "server PSS (M)",
                 "TCP memory (M)",
                 "own cpu per message (us)",
-                "own PSS (M)"
+                "own PSS (M)",
+                "calls due",
+                "call p50 (ms)",
+                "call p99 (ms)",
+                "calls failed"
             ]
+        );
+    }
+
+    #[test]
+    fn calls_stand_behind_everything_else() {
+        let row = Row {
+            p50_ms: Some(1.5),
+            p99_ms: Some(f64::INFINITY),
+            calls: Some(CallCounts {
+                made: 9,
+                skipped: 1,
+                unanswered: 2,
+                ..CallCounts::default()
+            }),
+            ..Row::default()
+        };
+        assert!(
+            row.line().ends_with(",0,0,0,10,1.500,inf,3"),
+            "{}",
+            row.line()
         );
     }
 

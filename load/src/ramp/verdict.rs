@@ -6,7 +6,7 @@ use super::memory::PerConnection;
 use crate::failure::exit;
 use crate::fleet::Loss;
 use crate::swarm::Counters;
-use crate::threshold::{Facts, Threshold};
+use crate::threshold::{Facts, Held, Threshold};
 use std::time::Duration;
 
 /// Share of its core above which a generator no longer looks when it should.
@@ -58,6 +58,7 @@ pub fn limit(own: Own, lag_max: Duration) -> Option<String> {
 pub struct Verdict {
     lines: Vec<String>,
     reasons: Vec<String>,
+    held: Vec<Held>,
     /// Exit code.
     pub code: u8,
 }
@@ -138,6 +139,7 @@ impl Verdict {
         let mut verdict = Self {
             lines: Vec::new(),
             reasons: Vec::new(),
+            held: Vec::new(),
             code: 0,
         };
         verdict.latency(run);
@@ -154,15 +156,23 @@ impl Verdict {
 
     /// Holds the run against its thresholds. What went wrong in the run itself weighs more.
     pub fn hold(&mut self, thresholds: &[Threshold], facts: &Facts) {
-        for missed in thresholds
+        let held = thresholds
             .iter()
-            .flat_map(|threshold| threshold.missed(facts))
-        {
-            self.say(missed.to_string());
-            if self.code == 0 {
-                self.code = exit::MISSED;
+            .flat_map(|threshold| threshold.held(facts));
+        for held in held {
+            if !held.met {
+                self.say(held.to_string());
+                if self.code == 0 {
+                    self.code = exit::MISSED;
+                }
             }
+            self.held.push(held);
         }
+    }
+
+    /// The conditions it was held against, met or not.
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
     /// What is told, line by line.

@@ -1,5 +1,5 @@
 //! One line of a run: what was measured between two moments. Pure.
-use super::Latency;
+use super::{Calls, Latency};
 use crate::ramp::row::{Row, Valid};
 use crate::swarm::Losses;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct Line {
     pub own: Own,
     /// The machine.
     pub machine: Machine,
+    /// What became of calls; `null`: the connections make none.
+    pub calls: Option<Calls>,
     /// Whether the latencies are the server's.
     pub valid: bool,
 }
@@ -202,6 +204,7 @@ impl Line {
                 used_bytes: bytes(row.used_memory_m),
                 tcp_bytes: row.tcp_memory_m.map(bytes),
             },
+            calls: row.calls.as_ref().map(Calls::new),
             valid: row.valid == Valid::Yes,
         }
     }
@@ -261,6 +264,7 @@ fn bytes(m: f64) -> u64 {
 mod tests {
     use super::*;
     use crate::ramp::row::COLUMNS;
+    use crate::swarm::CallCounts;
     use pubsub_wire::value::GapReason;
 
     /// A row with another value in every field.
@@ -305,6 +309,14 @@ mod tests {
             slow_connected: 36,
             slow_count: 37,
             slow_lost: 38,
+            calls: Some(CallCounts {
+                made: 390,
+                answered: 40,
+                refused: BTreeMap::from([("limit".to_owned(), 41)]),
+                wrong: 42,
+                skipped: 43,
+                unanswered: 44,
+            }),
         }
     }
 
@@ -339,8 +351,8 @@ mod tests {
         }
         assert_eq!(
             found.len(),
-            COLUMNS.len() + 2,
-            "besides, its time and how long it was"
+            COLUMNS.len() - 2 + 2 + 5,
+            "the latency of calls once; besides, its time, how long it was, and what became of calls"
         );
     }
 

@@ -2,13 +2,14 @@
 //!
 //! Pure: it is told everything, also the time. `--json` writes it as it is, the report is drawn from nothing else.
 //!
-//! - [`Run`]: the whole; `line`, `group`, `outcome`, `surroundings`: its parts
+//! - [`Run`]: the whole; `line`, `calls`, `group`, `outcome`, `surroundings`: its parts
 //! - [`latency`]: a latency that may be for ever
 //! - [`recorder`]: gathers the lines while a run goes on. [`roles`]: what groups of processes cost
 //! - [`secret`], [`time`]: what is cut from a command line, and how a moment is written
 //!
 //! Laws: a field is added, never changed, within a schema; every name ends with its unit; what is not known is `null`, never 0;
 //! nothing that grants access to a server is in it. docs/load-report.md names every field.
+mod calls;
 mod group;
 pub mod latency;
 mod line;
@@ -19,12 +20,13 @@ pub mod secret;
 mod surroundings;
 pub mod time;
 
+pub use calls::Calls;
 pub use group::{Group, Staleness};
 pub use latency::Latency;
 pub use line::{
     Beside, Connections, Line, Machine as MachineLoad, Messages, Own, Percentiles, Role, Server,
 };
-pub use outcome::{Books, Cause, End, Kind, Verdict, causes};
+pub use outcome::{Books, Cause, Condition, End, Kind, PerConnection, Verdict, causes};
 pub use recorder::Recorder;
 pub use roles::roles;
 pub use surroundings::{Asked, Limits, Machine, Subscription, Versions};

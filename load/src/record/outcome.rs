@@ -1,6 +1,8 @@
 //! What became of a run: the books, the troubles, the verdict. Pure.
-use super::{Latency, Percentiles};
+use super::{Calls, Latency, Percentiles};
+use crate::ramp::memory;
 use crate::swarm::{self, Causes, Counters, Tally};
+use crate::threshold::{Held, Unit};
 use serde::{Deserialize, Serialize};
 
 /// How a run came to its end.
@@ -151,8 +153,63 @@ pub struct Verdict {
     pub received: u64,
     /// The sum of all ledgers.
     pub books: Books,
+    /// What became of all calls; `null`: the connections made none.
+    pub calls: Option<Calls>,
+    /// What a connection has added to the memory in use; `null`: they were too few to say.
+    pub per_connection: Option<PerConnection>,
+    /// What the run was to hold, in the order it was asked for.
+    #[serde(default)]
+    pub thresholds: Vec<Condition>,
     /// What is told at the end of the run, line by line.
     pub summary: Vec<String>,
+}
+
+/// What each connection has added to the memory in use since before the first. Negative where it has become less.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PerConnection {
+    /// Over so many.
+    pub connections: u64,
+    /// PSS of all the server's processes; `null`: they are not known.
+    pub server_bytes: Option<f64>,
+    /// PSS of the generator's processes.
+    pub own_bytes: Option<f64>,
+    /// The kernel's, of all TCP sockets of the machine.
+    pub tcp_bytes: Option<f64>,
+}
+
+impl PerConnection {
+    pub(super) fn new(of: memory::PerConnection) -> Self {
+        Self {
+            connections: of.connections as u64,
+            server_bytes: of.server,
+            own_bytes: of.own,
+            tcp_bytes: of.tcp,
+        }
+    }
+}
+
+/// A condition of a threshold, and whether it was met.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// As typed.
+    pub condition: String,
+    /// Whether it was met.
+    pub met: bool,
+    /// What the run had; `null`: it was not measured, and so not met.
+    pub got: Option<Latency>,
+    /// What that is counted in.
+    pub unit: Unit,
+}
+
+impl Condition {
+    pub(super) fn new(held: &Held) -> Self {
+        Self {
+            condition: held.condition.clone(),
+            met: held.met,
+            got: held.got.map(Latency),
+            unit: held.unit,
+        }
+    }
 }
 
 /// What a tally's percentiles are.

@@ -1,8 +1,9 @@
 //! Gathers the lines of a run while it goes on, and makes the whole of them at its end. Pure: it is told the time.
 use super::line::{Beside, Line};
-use super::outcome::{self, End};
-use super::{Asked, Group, Limits, Machine, Run, SCHEMA, Verdict, Versions, secret, time};
+use super::outcome::{self, Condition, End, PerConnection};
+use super::{Asked, Calls, Group, Limits, Machine, Run, SCHEMA, Verdict, Versions, secret, time};
 use crate::ramp::groups::Report;
+use crate::ramp::memory;
 use crate::ramp::row::Row;
 use crate::ramp::verdict;
 use crate::swarm::{Counters, Tally};
@@ -35,6 +36,8 @@ pub struct Ending<'a> {
     pub whole: &'a Tally,
     /// What each group got.
     pub groups: &'a [Report],
+    /// What each connection costs in memory, where that is known.
+    pub memory: Option<memory::PerConnection>,
     /// What is said of it.
     pub verdict: &'a verdict::Verdict,
 }
@@ -95,6 +98,7 @@ impl Recorder {
 
 fn verdict_of(ending: &Ending<'_>, lines: &[Line]) -> Verdict {
     let verdict = ending.verdict;
+    let calls = &ending.counters.calls;
     Verdict {
         code: verdict.code,
         valid: verdict.reasons().is_empty(),
@@ -103,6 +107,9 @@ fn verdict_of(ending: &Ending<'_>, lines: &[Line]) -> Verdict {
         latency_ms: outcome::percentiles(ending.whole),
         received: ending.counters.received,
         books: outcome::Books::new(&ending.counters.books),
+        calls: (calls.due() > 0).then(|| Calls::new(calls)),
+        per_connection: ending.memory.map(PerConnection::new),
+        thresholds: verdict.held().iter().map(Condition::new).collect(),
         summary: verdict.lines().to_vec(),
     }
 }

@@ -144,6 +144,30 @@ impl CallCounts {
         self.refused.values().sum()
     }
 
+    /// Calls that were due and have no answer that is of use.
+    pub fn failed(&self) -> u64 {
+        self.refused_total() + self.wrong + self.skipped + self.unanswered
+    }
+
+    /// What has become of calls since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |code| earlier.refused.get(code).copied().unwrap_or(0);
+        let refused = self
+            .refused
+            .iter()
+            .map(|(code, n)| (code.clone(), n.saturating_sub(before(code))))
+            .filter(|(_, n)| *n > 0);
+        Self {
+            made: self.made.saturating_sub(earlier.made),
+            answered: self.answered.saturating_sub(earlier.answered),
+            refused: refused.collect(),
+            wrong: self.wrong.saturating_sub(earlier.wrong),
+            skipped: self.skipped.saturating_sub(earlier.skipped),
+            unanswered: self.unanswered.saturating_sub(earlier.unanswered),
+        }
+    }
+
     /// One was answered with this code.
     pub fn refuse(&mut self, code: &str) {
         self.refuse_many(code, 1);
@@ -223,6 +247,32 @@ mod tests {
         sum.merge(&counts);
         assert_eq!((sum.refused["0"], sum.refused["others"]), (2, 5));
         assert_eq!(sum.refused_total(), CODES_MAX as u64 + 6);
+    }
+
+    #[test]
+    fn what_came_since_and_what_was_before_are_all_there_is() {
+        let mut before = CallCounts {
+            made: 5,
+            skipped: 1,
+            ..CallCounts::default()
+        };
+        before.refuse("limit");
+        let mut more = CallCounts {
+            made: 3,
+            answered: 1,
+            wrong: 1,
+            unanswered: 1,
+            ..CallCounts::default()
+        };
+        more.refuse("deadline");
+        let mut all = before.clone();
+        all.merge(&more);
+        assert_eq!(
+            all.since(&before),
+            more,
+            "a code that did not come again is left out"
+        );
+        assert_eq!((more.due(), more.failed(), before.failed()), (3, 3, 2));
     }
 
     proptest! {
