@@ -26,11 +26,22 @@ impl fmt::Display for Footer<'_> {
         writeln!(
             f,
             "</dl><details><summary>Summary as told at its end</summary><pre>{}</pre></details>\
-             <p class=\"schema\">Latency is from the server's numbering of a message to the read that brought it; percentiles are over all messages expected, \
-             and one that was lost or is overdue took for ever. Record: {}.</p></footer>",
+             <p class=\"schema\">{} Record: {}.</p></footer>",
             Escaped(summary),
+            latency(run),
             Escaped(&run.schema)
         )
+    }
+}
+
+/// What is meant by it.
+fn latency(run: &Run) -> &'static str {
+    if run.asked.method.is_some() {
+        "Latency is from when a call was due to the read that brought its answer; percentiles are over all calls, and one that was \
+         refused, not made or is overdue took for ever."
+    } else {
+        "Latency is from the server's numbering of a message to the read that brought it; percentiles are over all messages expected, \
+         and one that was lost or is overdue took for ever."
     }
 }
 

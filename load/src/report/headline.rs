@@ -1,7 +1,7 @@
 //! What a run is worth, in a sentence, and the numbers that people ask for first. Pure.
 use super::escape::Escaped;
 use crate::number;
-use crate::record::{Line, Run};
+use crate::record::{Calls, Line, Run};
 use std::fmt;
 
 /// What the run is worth.
@@ -41,11 +41,7 @@ fn judged(run: &Run) -> (News, &'static str, Vec<String>) {
         return (News::Bad, text, verdict.summary.clone());
     }
     if verdict.valid {
-        let books = format!(
-            "Every one of {} ledgers closes, and the generator was never the limit.",
-            number::count(verdict.books.ledgers)
-        );
-        return (News::Good, "Valid", vec![books]);
+        return (News::Good, "Valid", vec![good(run)]);
     }
     let reasons = verdict.reasons.iter().map(|reason| capital(reason));
     (
@@ -53,6 +49,21 @@ fn judged(run: &Run) -> (News, &'static str, Vec<String>) {
         "Not valid as a measurement of the server",
         reasons.collect(),
     )
+}
+
+fn good(run: &Run) -> String {
+    let said = match &run.verdict.calls {
+        Some(calls) => format!(
+            "{} of {} calls were answered with what they asked for",
+            number::count(calls.answered),
+            number::count(calls.due)
+        ),
+        None => format!(
+            "Every one of {} ledgers closes",
+            number::count(run.verdict.books.ledgers)
+        ),
+    };
+    format!("{said}, and the generator was never the limit.")
 }
 
 fn capital(text: &str) -> String {
@@ -105,11 +116,15 @@ fn tiles(run: &Run) -> Vec<Tile> {
     } else {
         "of all expected"
     };
+    let [first, second] = match &run.verdict.calls {
+        Some(calls) => [calls_due(calls), calls_failed(calls)],
+        None => [lost(run), residual(run)],
+    };
     vec![
         clients(run),
         delivered(run),
-        lost(run),
-        residual(run),
+        first,
+        second,
         tile("p50", number::latency(latency.p50), of),
         tile("p99", number::latency(latency.p99), of),
         tile("p99.9", number::latency(latency.p99_9), of),
@@ -151,6 +166,27 @@ fn lost(run: &Run) -> Tile {
             (_, 0) => "every one announced".to_owned(),
             (_, silent) => format!("{} never announced", number::count(silent)),
         },
+    }
+}
+
+fn calls_due(calls: &Calls) -> Tile {
+    Tile {
+        name: "Calls",
+        value: number::count(calls.due),
+        beside: format!("{} answered as asked", number::count(calls.answered)),
+    }
+}
+
+fn calls_failed(calls: &Calls) -> Tile {
+    let refused: u64 = calls.refused.values().sum();
+    Tile {
+        name: "Failed",
+        value: number::count(calls.failed),
+        beside: format!(
+            "{} refused, {} not made",
+            number::count(refused),
+            number::count(calls.skipped)
+        ),
     }
 }
 

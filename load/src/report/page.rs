@@ -45,8 +45,10 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "</section>")?;
         writeln!(
             f,
-            "<div class=\"pair\">{}{}</div>{}{}{}",
+            "{}<div class=\"pair\">{}{}{}</div>{}{}{}",
+            tables::Thresholds(run),
             tables::Groups(run),
+            tables::CallTable(run),
             tables::Processes(run),
             tables::Errors(run),
             tables::Lines(run),

@@ -1,7 +1,8 @@
 //! The tables of a report: groups, troubles, processes, lines. Pure.
 use super::escape::Escaped;
 use crate::number;
-use crate::record::{Group, Kind, Line, Run};
+use crate::record::{Condition, Group, Kind, Latency, Line, Run};
+use crate::threshold::Unit;
 use std::fmt::{self, Display};
 
 /// What each group got; nothing, where there is one group that had no trouble.
@@ -52,6 +53,10 @@ const ALWAYS: [&str; 3] = ["received", "delivered", "residual"];
 
 impl Display for Groups<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Connections that call have no books.
+        if self.0.verdict.calls.is_some() {
+            return Ok(());
+        }
         let groups = &self.0.groups;
         let names = groups.iter().map(|group| group.name.as_str());
         let head = std::iter::once("").chain(names);
@@ -84,6 +89,55 @@ impl Display for Errors<'_> {
             };
             row(f, kind, [number::count(cause.count), cause.cause.clone()])?;
         }
+        end(f)
+    }
+}
+
+/// What the run was to hold; nothing, where nobody asked for anything.
+pub(super) struct Thresholds<'a>(pub(super) &'a Run);
+
+impl Display for Thresholds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let thresholds = &self.0.verdict.thresholds;
+        if thresholds.is_empty() {
+            return Ok(());
+        }
+        let head = ["threshold", "met", "it was"];
+        begin(f, "Thresholds", "thresholds", head)?;
+        for threshold in thresholds {
+            let met = if threshold.met { "yes" } else { "no" }.to_owned();
+            row(f, &threshold.condition, [met, had(threshold)])?;
+        }
+        end(f)
+    }
+}
+
+fn had(threshold: &Condition) -> String {
+    match (threshold.got, threshold.unit) {
+        (None, _) => number::UNKNOWN.to_owned(),
+        (Some(got), Unit::Time) => number::latency(Some(got)),
+        (Some(Latency(got)), Unit::PerSecond) => format!("{}/s", number::short(got)),
+        (Some(Latency(got)), Unit::Count) => number::count(got as u64),
+    }
+}
+
+/// What became of calls; nothing, where there were none.
+pub(super) struct CallTable<'a>(pub(super) &'a Run);
+
+impl Display for CallTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(calls) = &self.0.verdict.calls else {
+            return Ok(());
+        };
+        begin(f, "Calls", "calls", ["what became of them", "calls"])?;
+        row(f, "due", [number::count(calls.due)])?;
+        row(f, "answered", [number::count(calls.answered)])?;
+        for (code, n) in &calls.refused {
+            row(f, &format!("refused: {code}"), [number::count(*n)])?;
+        }
+        row(f, "wrong answer", [number::count(calls.wrong)])?;
+        row(f, "not made", [number::count(calls.skipped)])?;
+        row(f, "unanswered", [number::count(calls.unanswered)])?;
         end(f)
     }
 }

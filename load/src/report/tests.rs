@@ -2,9 +2,10 @@
 use super::html;
 use crate::ramp::row::Row;
 use crate::record::{
-    Beside, Books, Cause, End, Group, Kind, Latency, Limits, Line, Machine, Role, Run, SCHEMA,
-    Subscription, Verdict, Versions,
+    Beside, Books, Calls, Cause, Condition, End, Group, Kind, Latency, Limits, Line, Machine, Role,
+    Run, SCHEMA, Subscription, Verdict, Versions,
 };
+use crate::threshold::Unit;
 use proptest::prelude::*;
 use pubsub_wire::value::GapReason;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -172,6 +173,68 @@ fn every_value_of_every_line_has_one_mark() {
             5 + 2,
             "all of the last line, and p99.9 of the others"
         );
+    });
+}
+
+/// Texts of the cells of a table, row by row, without its head.
+fn cells(page: &Document<'_>, class: &str) -> Vec<Vec<String>> {
+    let body = of_class(page.root(), class)
+        .next()
+        .and_then(|table| table.descendants().find(|node| node.has_tag_name("tbody")));
+    let rows = body.into_iter().flat_map(|body| body.children());
+    rows.filter(Node::is_element)
+        .map(|row| row.children().filter(Node::is_element).map(text).collect())
+        .collect()
+}
+
+#[test]
+fn thresholds_say_whether_they_were_met_and_are_left_out_where_nobody_asked() {
+    let condition = |condition: &str, met, got: Option<f64>, unit| Condition {
+        condition: condition.to_owned(),
+        met,
+        got: got.map(Latency),
+        unit,
+    };
+    let mut run = usual();
+    look(&run, |page| assert!(cells(page, "thresholds").is_empty()));
+    run.verdict.thresholds = vec![
+        condition("p99<1h", false, Some(f64::INFINITY), Unit::Time),
+        condition("rate>5/s", true, Some(7000.0), Unit::PerSecond),
+        condition("lost==0", false, Some(12345.0), Unit::Count),
+        condition("mean<1s", false, None, Unit::Time),
+    ];
+    look(&run, |page| {
+        let rows = cells(page, "thresholds");
+        let had: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
+        let met: Vec<&str> = rows.iter().map(|row| row[1].as_str()).collect();
+        assert_eq!(met, ["no", "yes", "no", "no"]);
+        assert!(had[0] == "never" && had[1].ends_with("/s"), "{had:?}");
+        assert!(had[2].ends_with("345"), "{had:?}");
+    });
+}
+
+#[test]
+fn connections_that_call_have_calls_where_others_have_books() {
+    let mut run = usual();
+    look(&run, |page| assert!(cells(page, "calls").is_empty()));
+    run.verdict.calls = Some(Calls {
+        due: 9,
+        answered: 5,
+        failed: 4,
+        refused: [("limit".to_owned(), 3)].into(),
+        skipped: 1,
+        ..Calls::default()
+    });
+    look(&run, |page| {
+        let rows = cells(page, "calls");
+        assert!(
+            rows.contains(&vec!["refused: limit".to_owned(), "3".to_owned()]),
+            "{rows:?}"
+        );
+        assert!(cells(page, "groups").is_empty());
+        let page = text(page.root_element());
+        assert!(page.contains("5 of 9 calls were answered"), "{page}");
+        assert!(!page.contains("ledgers"), "{page}");
     });
 }
 
