@@ -1,5 +1,6 @@
 //! What a run is worth, in a sentence, and the numbers that people ask for first. Pure.
 use super::escape::Escaped;
+use crate::failure::exit;
 use crate::number;
 use crate::record::{Calls, Line, Run};
 use std::fmt;
@@ -35,6 +36,8 @@ fn judged(run: &Run) -> (News, &'static str, Vec<String>) {
     if verdict.code != 0 {
         let text = if verdict.books.residual > 0 {
             "Failed: the books do not close"
+        } else if verdict.code == exit::MISSED {
+            "A threshold was missed"
         } else {
             "Failed"
         };

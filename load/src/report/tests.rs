@@ -1,5 +1,6 @@
 //! The page as a reader's program sees it: parsed, and compared with the record it is of.
 use super::html;
+use crate::failure::exit;
 use crate::ramp::row::Row;
 use crate::record::{
     Beside, Books, Calls, Cause, Condition, End, Group, Kind, Latency, Limits, Line, Machine, Role,
@@ -346,6 +347,9 @@ fn the_headline_says_what_the_run_is_worth() {
         text.starts_with("Not valid") && text.contains("The generator was the limit."),
         "{text}"
     );
+    let mut missed = doubtful.clone();
+    missed.verdict.code = exit::MISSED;
+    assert!(said(&missed).starts_with("A threshold was missed"));
     let mut failed = doubtful;
     failed.verdict.code = 1;
     failed.verdict.books = Books {
