@@ -183,6 +183,9 @@ impl DiskLog {
 
     /// Offset of the oldest entry after `position`.
     pub(super) fn first_held_after(&self, position: i64) -> Option<i64> {
+        if self.classes.iter().all(|class| class.begins_after(position)) {
+            return self.classes.iter().filter_map(Class::first).min();
+        }
         let mut walks = self.walks(position);
         let firsts = walks.iter_mut().filter_map(|(_, walk)| {
             loop {
@@ -340,6 +343,16 @@ impl DiskLog {
 }
 
 impl Class {
+    /// Offset of the oldest entry there is, in the file or about to be.
+    fn first(&self) -> Option<i64> {
+        let (base, last, _) = self.extent(0)?;
+        (base <= last).then_some(base)
+    }
+
+    fn begins_after(&self, position: i64) -> bool {
+        self.first().is_none_or(|first| first > position)
+    }
+
     /// A position before `position` from which to it there is about a block of this class to be read; `None`: there is nothing of it.
     fn step_before(&self, position: i64) -> Option<i64> {
         let newest = self.segments().checked_sub(1)?;
