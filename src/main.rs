@@ -10,9 +10,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
-use pubsub_server::config::args::{CheckArgs, Command, CtlArgs, NodeArgs, Parsed, parse};
+use pubsub_server::config::args::{CheckArgs, Command, CtlArgs, LogArgs, NodeArgs, Parsed, parse};
 use pubsub_server::config::{Config, Log, Resolved, Source, Surroundings, load, print};
-use pubsub_server::hub::log::disk::folder;
+use pubsub_server::hub::log::disk::folder::{self, FolderError};
+use pubsub_server::hub::log::tool::{self, ToolError, Verdict};
 use pubsub_server::quotes;
 use pubsub_server::supervisor::begin::{BeginError, begin};
 use pubsub_server::supervisor::command::{self, CtlError};
@@ -27,6 +28,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// `EX_USAGE` of sysexits.h: usage or configuration.
 const USAGE: u8 = 64;
+/// `EX_DATAERR`: the folder of a log is damaged.
+const DAMAGED: u8 = 65;
 /// `EX_UNAVAILABLE`: a needed port, lock or directory is not to be had.
 const UNAVAILABLE: u8 = 69;
 /// `EX_SOFTWARE`: a fault of its own.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             None => run(&typed.node),
             Some(Command::Check(args)) => check(&args),
             Some(Command::Ctl(ctl)) => control(&ctl),
+            Some(Command::Log(log)) => look_into_log(&log),
             Some(Command::Role(role)) => role::play(role.role),
         },
         Err(refused) => Err(usage(refused)),
@@ -170,6 +174,28 @@ fn control(args: &CtlArgs) -> Result<ExitCode, Failure> {
         CtlError::Refused(_) => fault(error),
     })?;
     say(&text)
+}
+
+/// Looks into the folder of a log; a reader that has gone (`| head`) is no fault.
+fn look_into_log(args: &LogArgs) -> Result<ExitCode, Failure> {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let looked = tool::run(args, &mut stdout, &mut io::stderr());
+    let flushed = stdout.flush().map_err(ToolError::Write);
+    match looked.and_then(|verdict| flushed.map(|()| verdict)) {
+        Ok(Verdict::Whole) => Ok(ExitCode::SUCCESS),
+        Ok(Verdict::Damaged) => Ok(ExitCode::from(DAMAGED)),
+        Err(ToolError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Err(Failure {
+            code: match error {
+                ToolError::Folder(FolderError::Damaged { .. }) => DAMAGED,
+                ToolError::Folder(_) | ToolError::Read { .. } => UNAVAILABLE,
+                ToolError::Write(_) => FAULT,
+            },
+            line: error.to_string(),
+        }),
+    }
 }
 
 /// Prints on stdout; a reader that has gone (`| head`) is no fault.

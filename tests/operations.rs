@@ -33,7 +33,10 @@ fn names(text: &str, prefix: &str) -> BTreeSet<String> {
 #[tokio::test]
 async fn operations_and_help_name_the_same_flags() {
     let mut help = run_to_end(&["--help"], &[]).await.stdout;
-    help += &run_to_end(&["check", "--help"], &[]).await.stdout;
+    for command in [&["check"][..], &["log", "inspect"], &["log", "export"]] {
+        let words = [command, &["--help"]].concat();
+        help += &run_to_end(&words, &[]).await.stdout;
+    }
     let written = read("docs/operations.md");
     // Of one section the flags are the load tool's.
     let (before, load) = written.split_once("\n## Under load\n").expect("a section");

@@ -33,6 +33,15 @@ Examples:
 
 Exit codes: 0 stopped as asked; 64 usage or configuration; 69 a port, lock or directory is not to be had; 70 a fault of its own.";
 
+const LOG_EXAMPLES: &str = "\
+Examples:
+  pubsub-server log inspect /var/lib/pubsub                     what is in it?
+  pubsub-server log verify /var/lib/pubsub --json               is all of it readable?
+  pubsub-server log export /var/lib/pubsub --topic 'quotes.*'   its records, one JSON object a line
+  pubsub-server log export /var/lib/pubsub --from 120000 | jq .data
+
+Exit codes: 0 whole; 64 usage; 65 damaged (each damage is named); 69 there is no log, or it cannot be read.";
+
 /// Streams quotes and other live data to very many WebSocket subscribers
 ///
 /// Runs a node in the foreground: prints one line `ready …` on stdout when it serves, logs to stderr, stops on SIGTERM and SIGINT.
@@ -57,6 +66,8 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Ask a running node, or tell it what to do
     Ctl(CtlArgs),
+    /// Look into the folder of a log: what is in it, is it whole, its records as JSON
+    Log(LogArgs),
     /// One of a node's processes, started by its supervisor.
     #[command(hide = true)]
     Role(RoleArgs),
@@ -205,6 +216,56 @@ pub enum CtlCommand {
         /// How many, 1 to 100
         #[arg(value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
         n: u32,
+    },
+}
+
+/// The options of `log`.
+#[derive(Debug, Clone, Args)]
+#[command(max_term_width = 120, arg_required_else_help = false, after_help = LOG_EXAMPLES)]
+pub struct LogArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: LogCommand,
+}
+
+/// What `log` can do. None of it writes to the folder or needs the node to be stopped.
+#[derive(Debug, Clone, Subcommand)]
+pub enum LogCommand {
+    /// Its classes, segments and topics, with their first and last offsets
+    #[command(after_help = LOG_EXAMPLES)]
+    Inspect {
+        /// The log's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Only topics that match
+        #[arg(long, value_name = "PATTERN")]
+        topic: Option<String>,
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read everything and name each damage: file, bytes, offsets around it; exit 0 or 65
+    #[command(after_help = LOG_EXAMPLES)]
+    Verify {
+        /// The log's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print records, one JSON object a line: topic, key, offset, ts, data
+    #[command(after_help = LOG_EXAMPLES)]
+    Export {
+        /// The log's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Only topics that match
+        #[arg(long, value_name = "PATTERN")]
+        topic: Option<String>,
+        /// Only from this offset on
+        #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+        from: i64,
     },
 }
 

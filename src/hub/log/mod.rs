@@ -18,6 +18,7 @@ mod conformance;
 pub mod disk;
 pub mod memory;
 mod merge;
+pub mod tool;
 
 use super::entry::{Entry, Publication};
 use super::topics::TopicId;

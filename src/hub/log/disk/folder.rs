@@ -61,6 +61,12 @@ pub enum FolderError {
         /// What is wrong.
         why: String,
     },
+    /// There is nothing in it.
+    #[error("{path:?} holds no log")]
+    NoLog {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is something else in it.
     #[error(
         "the log's folder {path:?} holds other files, such as {other:?}, and no log: choose an empty folder, or one of a log"
@@ -73,15 +79,18 @@ pub enum FolderError {
     },
 }
 
-/// `meta`.
+/// `meta`: what a log is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
-    format: u32,
-    epoch: String,
-    created_us: u64,
+pub struct Meta {
+    /// Version of the format.
+    pub format: u32,
+    /// Name of its sequence of offsets.
+    pub epoch: String,
+    /// When it was made, microseconds since the Unix epoch.
+    pub created_us: u64,
     /// Ranges of offsets, first and last, that were stepped over after a crash: of what was there nobody knows.
     #[serde(default)]
-    jumps: Vec<(i64, i64)>,
+    pub jumps: Vec<(i64, i64)>,
 }
 
 /// What a mark is.
@@ -253,9 +262,33 @@ pub fn classes_in(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(classes)
 }
 
-/// The epoch of the log in a folder that nobody has to have; `None`: there is no log.
-pub fn epoch_in(folder: &Path) -> Result<Option<String>, FolderError> {
-    Ok(read_meta(folder)?.map(|meta| meta.epoch))
+/// What a folder says of itself to one who doesn't take it.
+#[derive(Debug)]
+pub struct Look {
+    /// What it is.
+    pub meta: Meta,
+    /// Its mark.
+    pub mark: Option<Mark>,
+    /// Its classes: their patterns and folders.
+    pub classes: Vec<(String, PathBuf)>,
+}
+
+/// Looks at a folder that a node may be using.
+pub fn look(folder: &Path) -> Result<Look, FolderError> {
+    let Some(meta) = read_meta(folder)? else {
+        return Err(FolderError::NoLog {
+            path: folder.to_owned(),
+        });
+    };
+    let classes = classes_in(folder).map_err(|source| FolderError::Unusable {
+        path: folder.join("classes"),
+        source,
+    })?;
+    Ok(Look {
+        meta,
+        mark: read_mark(folder)?,
+        classes,
+    })
 }
 
 /// Syncs the names in a folder.

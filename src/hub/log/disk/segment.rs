@@ -122,6 +122,31 @@ pub fn base_of(path: &Path) -> Option<i64> {
     is_segment.then(|| stem.parse().ok()).flatten()
 }
 
+/// The files of one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFiles {
+    /// Its base.
+    pub base: i64,
+    /// Its records.
+    pub log: PathBuf,
+    /// Its index, if it has one.
+    pub index: Option<PathBuf>,
+}
+
+/// The segments in a class's folder, the lowest base first.
+pub fn segments(folder: &Path) -> io::Result<Vec<SegmentFiles>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let log = entry?.path();
+        if let Some(base) = base_of(&log) {
+            let index = Some(log.with_extension("idx")).filter(|index| index.exists());
+            all.push(SegmentFiles { base, log, index });
+        }
+    }
+    all.sort_unstable_by_key(|segment| segment.base);
+    Ok(all)
+}
+
 /// Opens a segment to read it; of a damaged head only the base is known, from its name. `None`: it is shorter than a head, so there is
 /// nothing in it.
 pub fn open_segment(path: &Path, base: i64) -> io::Result<Option<(File, SegmentHead)>> {
