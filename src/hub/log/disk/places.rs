@@ -152,6 +152,12 @@ impl Sparse {
         }
     }
 
+    /// Offset of the first record there is.
+    pub(super) fn first(&self) -> Option<i64> {
+        let place = self.places.first()?;
+        Some(offset_of(self.base, *place))
+    }
+
     /// The byte from which a scan finds everything after `position`; `None`: from the segment's beginning.
     pub(super) fn scan_from(&self, position: i64) -> Option<u32> {
         let before = upto(self.base, &self.places, position + 1);

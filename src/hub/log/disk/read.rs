@@ -5,7 +5,7 @@
 use super::super::{Backward, Held};
 use super::DiskLog;
 use super::class::{Class, Spot};
-use super::places::{offset_of, upto as places_upto};
+use super::places::{Sparse, offset_of, upto as places_upto};
 use super::scan::{Next, Origin, Scan, Shown};
 use super::topic_walk::TopicWalk;
 use crate::hub::entry::Entry;
@@ -183,7 +183,11 @@ impl DiskLog {
 
     /// Offset of the oldest entry after `position`.
     pub(super) fn first_held_after(&self, position: i64) -> Option<i64> {
-        if self.classes.iter().all(|class| class.begins_after(position)) {
+        if self
+            .classes
+            .iter()
+            .all(|class| class.begins_after(position))
+        {
             return self.classes.iter().filter_map(Class::first).min();
         }
         let mut walks = self.walks(position);
@@ -345,8 +349,7 @@ impl DiskLog {
 impl Class {
     /// Offset of the oldest entry there is, in the file or about to be.
     fn first(&self) -> Option<i64> {
-        let (base, last, _) = self.extent(0)?;
-        (base <= last).then_some(base)
+        self.sparse(0)?.first()
     }
 
     fn begins_after(&self, position: i64) -> bool {
@@ -362,12 +365,17 @@ impl Class {
             let (_, last, _) = self.extent(segment.checked_sub(1)?)?;
             return Some(last);
         }
-        let sparse = match self.sealed.get(segment).map(|sealed| &sealed.index) {
-            Some(super::Index::Memory(places)) => &places.sparse,
-            Some(super::Index::File(_, sparse)) => sparse,
-            None => &self.active.as_ref()?.places.sparse,
-        };
-        Some(sparse.step_before(position))
+        Some(self.sparse(segment)?.step_before(position))
+    }
+
+    /// Where a segment's batches begin.
+    pub(super) fn sparse(&self, segment: usize) -> Option<&Sparse> {
+        match self.sealed.get(segment).map(|sealed| &sealed.index) {
+            Some(super::Index::Memory(places)) => Some(&places.sparse),
+            Some(super::Index::File(_, sparse)) => Some(sparse),
+            None if segment == self.sealed.len() => Some(&self.active.as_ref()?.places.sparse),
+            None => None,
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 //! Owns the reading of blocks, and what is done about damage: it is stepped over, and said. Must not contain: other classes, or which
 //! entries are wanted. Driven by the log's reads.
 use super::super::Held;
-use super::class::{Class, Index, Spot};
+use super::class::{Class, Spot};
 use super::format::{
-    BATCH_HEAD_BYTES, Fault, is_batch_head, read_batch_head, read_record, record_bytes,
+    BATCH_HEAD_BYTES, Fault, SEGMENT_HEAD_BYTES, is_batch_head, read_batch_head, read_record,
+    record_bytes,
 };
 use super::segment::read_at;
 use pubsub_stream::hub::EntryRef;
@@ -335,15 +336,10 @@ fn find(class: &Class, position: i64) -> Spot {
 impl Class {
     /// The byte of a segment from which a walk finds everything after `position`.
     fn scan_from(&self, segment: usize, position: i64) -> u32 {
-        let begin = super::format::SEGMENT_HEAD_BYTES as u32;
-        let places = match self.sealed.get(segment).map(|sealed| &sealed.index) {
-            Some(Index::Memory(places)) => places.sparse.scan_from(position),
-            Some(Index::File(_, sparse)) => sparse.scan_from(position),
-            None => {
-                let active = self.active.as_ref();
-                active.and_then(|active| active.places.sparse.scan_from(position))
-            }
-        };
+        let begin = SEGMENT_HEAD_BYTES as u32;
+        let places = self
+            .sparse(segment)
+            .and_then(|sparse| sparse.scan_from(position));
         places.unwrap_or(begin).max(begin)
     }
 }

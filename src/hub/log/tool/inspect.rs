@@ -185,7 +185,10 @@ impl Inspected {
             "epoch {epoch}, format {format}, made at {created_us} us, offsets reserved up to {reserved}"
         );
         for (first, last) in jumps {
-            let _ = writeln!(text, "what was published as {first} to {last} may have been lost in a crash");
+            let _ = writeln!(
+                text,
+                "what was published as {first} to {last} may have been lost in a crash"
+            );
         }
         for class in &self.classes {
             let _ = writeln!(text, "\nclass {}", class.pattern);

@@ -139,7 +139,8 @@ fn index_damage(segment: &SegmentFiles, scan: &Found) -> Option<Damage> {
     let checked = IndexFile::open(path).and_then(|index| index.verify().map(|()| *index.head()));
     let right = checked.is_ok_and(|head| {
         let as_scanned = head.records == scan.records && head.last == scan.last;
-        head.base == segment.base && (as_scanned || !scan.holes.is_empty() || scan.end < scan.length)
+        head.base == segment.base
+            && (as_scanned || !scan.holes.is_empty() || scan.end < scan.length)
     });
     let bytes = path.metadata().map(|metadata| metadata.len());
     // Without the file retention has removed the segment meanwhile.
