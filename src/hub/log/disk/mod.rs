@@ -1,7 +1,7 @@
 //! The log on disk: segments that are only ever appended to, in a folder of the node's own.
 //!
 //! Owns offsets, what is known of each topic, and the classes. Must not contain: workers or views. Driven as any
-//! [`Log`](super::Log).
+//! [`Log`].
 //!
 //! An appended record waits in a batch of its class, in memory, until [`commit`](super::Log::commit) writes the batch with one call. Live
 //! readers find it in the class's tail; older ones read the files. What a disk may make wait (syncs, the indexes of full segments, new
@@ -18,7 +18,7 @@
 //! - What can't be read is a hole, which is said to every reader who comes to it, and is in nobody's way.
 //!
 //! In reading order:
-//! - [`format`]: the layout, and the bytes of records, batches and heads
+//! - [`format`](mod@format): the layout, and the bytes of records, batches and heads
 //! - [`segment`]: a file of them
 //! - [`index`]: where a sealed segment's records are
 //! - [`folder`]: lock, version, epoch, mark
@@ -28,7 +28,7 @@
 //! - `class`: the segments of one retention class
 //! - `keeper`: the thread for what is slow
 //! - `scan`: a walk over a class; `topic_walk`: over one topic; `cache`: what they read of indexes
-//! - `open`: from a folder to a log; `read`: reads and counts
+//! - `open`: from a folder to a log; `write`: what is appended on its way into the files; `retain`: what leaves; `read`: reads and counts
 mod cache;
 mod class;
 pub mod folder;
@@ -39,29 +39,30 @@ mod open;
 mod places;
 mod read;
 pub mod recover;
+mod retain;
 mod scan;
 pub mod segment;
 mod tail;
 mod topic_walk;
+mod write;
 
 use super::{Backward, Gone, Held, Log, LogFailed, NoRoom, Past, Scope, Size};
 use crate::config::LogSync;
 use crate::hub::entry::{Entry, Publication};
 use crate::hub::topics::TopicId;
 use cache::Cache;
-use class::{Active, Class, Index, Spare};
-use format::{BatchWriter, RECORD_HEAD_BYTES, SegmentHead};
+use class::{Class, Index};
+use format::RECORD_HEAD_BYTES;
 use hashbrown::HashMap;
-use keeper::{Done, Job, Keeper};
-use places::{Known, Places};
+use keeper::Keeper;
+use places::Known;
 use pubsub_stream::Now;
 use pubsub_stream::hub::EntryRef;
 use read::Spots;
-use segment::Writer;
 use std::cell::RefCell;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use write::NoSegment;
 
 pub use class::SEGMENT_BYTES;
 pub use keeper::Wake;
@@ -69,9 +70,6 @@ pub use open::{OpenError, Options};
 
 /// So many offsets are reserved at a time: a mark is written once for each of them, long before it is reached.
 const RESERVE: i64 = 1 << 24;
-
-/// A class whose segment could not be made for want of space asks again by itself, no more often than this.
-const AGAIN_NS: u64 = 1_000_000_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -145,238 +143,6 @@ impl DiskLog {
         found.unwrap_or(self.classes.len() - 1)
     }
 
-    /// Seals what a class writes: it is full, or retention needs it.
-    fn seal(&mut self, number: usize) -> Result<(), LogFailed> {
-        self.write(number)?;
-        let class = &mut self.classes[number];
-        if let Some(empty) = class.active.take_if(|active| active.places.records == 0) {
-            class.push_empty(empty.before, empty.path);
-            return Ok(());
-        }
-        let Some((places, file, path)) = self.classes[number].seal() else {
-            return Ok(());
-        };
-        let bytes = self.classes[number]
-            .sealed
-            .back()
-            .map_or(0, |sealed| sealed.bytes);
-        self.keeper.ask(Job::Seal {
-            class: number,
-            places,
-            file,
-            path,
-            bytes,
-        });
-        Ok(())
-    }
-
-    fn write(&mut self, number: usize) -> Result<(), LogFailed> {
-        let class = &mut self.classes[number];
-        let written = class.write();
-        written.map_err(|source| LogFailed {
-            what: format!("the log could not be written in {}", class.folder.display()),
-            source,
-        })
-    }
-
-    /// Has a class an active segment with room for a record of so many bytes.
-    fn make_room(
-        &mut self,
-        number: usize,
-        offset: i64,
-        bytes: usize,
-        now: Now,
-    ) -> Result<(), NoSegment> {
-        if self.classes[number].is_full(offset, bytes) {
-            self.seal(number).map_err(NoSegment::Failed)?;
-        }
-        if self.classes[number].active.is_some() {
-            return Ok(());
-        }
-        self.begin(number, offset, bytes, now)
-    }
-
-    /// Begins a class's next segment, with room for a record of so many bytes.
-    fn begin(
-        &mut self,
-        number: usize,
-        offset: i64,
-        bytes: usize,
-        now: Now,
-    ) -> Result<(), NoSegment> {
-        let class = &mut self.classes[number];
-        let wanted = (bytes + format::SEGMENT_HEAD_BYTES + format::BATCH_HEAD_BYTES) as u64;
-        let capacity = class.segment_bytes.max(wanted);
-        let writer = match std::mem::replace(&mut class.spare, Spare::None) {
-            Spare::Ready(writer) if capacity == class.segment_bytes => writer,
-            Spare::NoRoom { again_ns } if again_ns > now.mono_ns => {
-                class.spare = Spare::NoRoom { again_ns };
-                return Err(NoSegment::NoRoom);
-            }
-            kept => {
-                // Nobody made one ready in time, or it has to be a larger one.
-                class.spare = kept;
-                Writer::prepare(&class.folder, capacity)
-                    .map_err(|error| class.no_segment(error, now))?
-            }
-        };
-        let head = SegmentHead {
-            base: offset,
-            before: class.last(),
-            boot: self.boot,
-            created_us: now.wall_us,
-        };
-        let begun = writer.begin(&class.folder, &head);
-        let (writer, path) = begun.map_err(|error| class.no_segment(error, now))?;
-        let mut remains = std::mem::take(&mut class.remains);
-        // One that was given up may have had the same base.
-        remains.retain(|remains| *remains != path);
-        if !remains.is_empty() {
-            self.keeper.ask(Job::Remove(remains));
-        }
-        class.active = Some(Active {
-            before: head.before,
-            is_new: true,
-            writer,
-            path,
-            capacity,
-            places: Places::new(offset),
-            batch: BatchWriter::default(),
-        });
-        if matches!(class.spare, Spare::None | Spare::NoRoom { .. }) {
-            class.spare = Spare::Asked;
-            let (folder, capacity) = (class.folder.clone(), class.segment_bytes);
-            self.keeper.ask(Job::Prepare {
-                class: number,
-                folder,
-                capacity,
-            });
-        }
-        Ok(())
-    }
-
-    /// Takes notice of what the keeper has done.
-    fn hear(&mut self) -> Result<(), LogFailed> {
-        for done in self.keeper.heard() {
-            match done {
-                Done::Sealed { class, base, index } => self.classes[class].set_index(base, index),
-                Done::Prepared { class, writer } => {
-                    self.classes[class].spare = Spare::Ready(writer);
-                }
-                Done::NoRoom { class } => {
-                    tracing::warn!(folder = %self.classes[class].folder.display(), "there is no space for the log's next segment; publications are refused when this one is full, until there is");
-                }
-                Done::Reserved(upto) => self.mark = upto,
-                Done::Synced(upto) => self.synced = upto,
-                Done::Failed { what, error } => {
-                    return Err(LogFailed {
-                        what,
-                        source: error,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Has more offsets reserved long before there are none.
-    fn reserve(&mut self) {
-        if self.asked - self.head < RESERVE / 2 {
-            self.asked = self.head + RESERVE;
-            self.keeper.ask(Job::Reserve(self.asked));
-        }
-    }
-
-    /// Writes every class's batch.
-    fn write_all(&mut self) -> Result<(), LogFailed> {
-        let mut written = false;
-        for number in 0..self.classes.len() {
-            let active = self.classes[number].active.as_ref();
-            if active.is_some_and(|active| !active.batch.is_empty()) {
-                self.write(number)?;
-                written = true;
-            }
-        }
-        if written && self.sync != LogSync::None {
-            self.note_written();
-        }
-        Ok(())
-    }
-
-    /// Tells the keeper what is to be synced: files, and folders that have new names in them.
-    fn note_written(&mut self) {
-        let mut files = Vec::with_capacity(2 * self.classes.len());
-        for class in &mut self.classes {
-            let Some(active) = &mut class.active else {
-                continue;
-            };
-            files.push(Arc::clone(active.writer.file()));
-            if std::mem::take(&mut active.is_new) {
-                files.push(Arc::clone(&class.folder_file));
-            }
-        }
-        self.keeper.note_written(files, self.head);
-    }
-
-    /// The oldest segment of a class leaves: what it held is noted. Its files go once another one is there, which says, to one who opens the
-    /// folder, how far the class has come.
-    fn let_go(&mut self, number: usize, now: Now, gone: &mut Vec<Gone>) {
-        let Some(sealed) = self.classes[number].pop_sealed() else {
-            return;
-        };
-        self.floor = self.floor.max(sealed.last);
-        let before = gone.len();
-        let listed = each_topic(&sealed.index, &mut |name, ordinal, count, first, last| {
-            let Some(&topic) = self.by_name.get(name) else {
-                return;
-            };
-            let of = &mut self.topics[topic.index()];
-            of.floor = of.floor.max(last);
-            of.past.left = of.past.left.max(ordinal + count);
-            gone.push(Gone {
-                topic,
-                first,
-                last,
-                entries: count,
-            });
-        });
-        if let Err(error) = listed {
-            tracing::warn!(segment = %sealed.path.display(), %error, "the index of a segment that leaves the log can't be read");
-            self.let_go_blindly(number, &sealed, gone);
-        }
-        gone[before..].sort_unstable_by_key(|gone| gone.last);
-        self.cache.get_mut().forget_segment((number, sealed.base));
-        let last = sealed.last;
-        self.holes.get_mut().retain(|hole| hole.1 > last);
-        let class = &mut self.classes[number];
-        let index = sealed.path.with_extension("idx");
-        class.remains.extend([sealed.path, index]);
-        if class.segments() > 0 {
-            let remains = std::mem::take(&mut class.remains);
-            self.keeper.ask(Job::Remove(remains));
-        } else if self.begin(number, self.head + 1, 0, now).is_err() {
-            // They go when one has begun.
-            tracing::debug!(class = number, "the files of a segment that has left stay");
-        }
-    }
-
-    /// A segment whose index can't be read leaves: every topic that may be in it may have lost something, nobody knows how much.
-    fn let_go_blindly(&mut self, number: usize, sealed: &class::Sealed, gone: &mut Vec<Gone>) {
-        let topics: Vec<TopicId> = self.by_name.values().copied().collect();
-        for topic in topics {
-            let of = &mut self.topics[topic.index()];
-            if of.classes & bit(number) != 0 && of.floor < sealed.last.min(of.last) {
-                of.floor = sealed.last.min(of.last);
-                gone.push(Gone {
-                    topic,
-                    first: sealed.base,
-                    last: of.floor,
-                    entries: 1,
-                });
-            }
-        }
-    }
-
     /// The last position from `position` on before which there is no hole that is known.
     fn hole_after(&self, position: i64) -> i64 {
         let holes = self.holes.borrow();
@@ -399,63 +165,9 @@ impl DiskLog {
     }
 }
 
-/// Why a class has no segment to be written.
-#[derive(Debug)]
-enum NoSegment {
-    /// There is no space.
-    NoRoom,
-    /// Something else is wrong.
-    Failed(LogFailed),
-}
-
-impl Class {
-    fn no_segment(&mut self, error: io::Error, now: Now) -> NoSegment {
-        if keeper::is_full(&error) {
-            let again_ns = now.mono_ns.saturating_add(AGAIN_NS);
-            if !matches!(self.spare, Spare::Asked) {
-                self.spare = Spare::NoRoom { again_ns };
-            }
-            return NoSegment::NoRoom;
-        }
-        NoSegment::Failed(LogFailed {
-            what: format!("no segment could be made in {}", self.folder.display()),
-            source: error,
-        })
-    }
-}
-
 /// The bit of a class among those of a topic.
 fn bit(class: usize) -> u64 {
     1 << class
-}
-
-/// Shows what a sealed segment has of each topic: its name, how many entries it had before, how many here, and the first and last offset
-/// between which they are.
-fn each_topic(
-    index: &Index,
-    visit: &mut dyn FnMut(&str, u64, u64, i64, i64),
-) -> Result<(), index::IndexError> {
-    match index {
-        Index::Memory(places) => {
-            for of in places.topics.values() {
-                let offset = |place: &index::Place| places::offset_of(places.base, *place);
-                let (first, last) = (of.places.first().map(offset), of.places.last().map(offset));
-                if let (Some(first), Some(last)) = (first, last) {
-                    visit(&of.name, of.ordinal, of.places.len() as u64, first, last);
-                }
-            }
-            Ok(())
-        }
-        Index::File(file, _) => file.rows(&mut |row| {
-            visit(
-                &row.name,
-                row.ordinal,
-                u64::from(row.count),
-                row.before + 1,
-                row.last,
-            );
-        }),
-    }
 }
 
 impl Log for DiskLog {

@@ -41,7 +41,7 @@ pub struct Options<'a> {
     pub sync: LogSync,
     /// Name of the sequence of offsets if the folder is new.
     pub epoch: &'a str,
-    /// How large segments may be; [`SEGMENT_BYTES`] unless for a reason.
+    /// How large segments may be; [`SEGMENT_BYTES`](super::SEGMENT_BYTES) unless for a reason.
     pub segment_bytes: RangeInclusive<u64>,
     /// Called by another thread when `commit` should be.
     pub wake: Wake,

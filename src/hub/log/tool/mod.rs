@@ -3,9 +3,9 @@
 //! Owns what is said of a folder, and its form. Must not contain: locks or anything that writes to the folder: it may belong to a
 //! running node, whose newest segment grows and whose oldest are removed meanwhile. Driven by `main`.
 //!
-//! - [`inspect`](mod@inspect): what is in it
-//! - [`verify`](mod@verify): whether all of it can be read
-//! - [`export`](mod@export): its records as lines of JSON
+//! - `inspect`: what is in it
+//! - `verify`: whether all of it can be read
+//! - `export`: its records as lines of JSON
 mod export;
 mod inspect;
 mod progress;
