@@ -80,11 +80,6 @@ pub(super) enum Spare {
     Asked,
     /// It is there.
     Ready(Writer),
-    /// There is no room for one; asked again later.
-    NoRoom {
-        /// When.
-        again_ns: u64,
-    },
 }
 
 /// See the module.
@@ -102,6 +97,10 @@ pub(super) struct Class {
     pub(super) sealed: VecDeque<Sealed>,
     pub(super) active: Option<Active>,
     pub(super) spare: Spare,
+    /// There was no space for a segment that was needed at once; not to be tried before then.
+    pub(super) again_ns: u64,
+    /// It has been said that there is no space for the next one.
+    pub(super) is_short: bool,
     pub(super) tail: Tail,
     /// Of the sealed segments.
     bytes: u64,
@@ -145,6 +144,8 @@ impl Class {
             sealed: VecDeque::new(),
             active: None,
             spare: Spare::None,
+            again_ns: 0,
+            is_short: false,
             tail: Tail::new(tail_bytes, 0),
             bytes: 0,
             records: 0,

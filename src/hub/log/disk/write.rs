@@ -13,7 +13,7 @@ use pubsub_stream::Now;
 use std::io;
 use std::sync::Arc;
 
-/// A class whose segment could not be made for want of space asks again by itself, no more often than this.
+/// Where there is no space for a segment that is needed at once, it is tried no more often than this.
 const AGAIN_NS: u64 = 1_000_000_000;
 
 /// Why a class has no segment to be written.
@@ -90,13 +90,12 @@ impl DiskLog {
         let capacity = class.segment_bytes.max(wanted);
         let writer = match std::mem::replace(&mut class.spare, Spare::None) {
             Spare::Ready(writer) if capacity == class.segment_bytes => writer,
-            Spare::NoRoom { again_ns } if again_ns > now.mono_ns => {
-                class.spare = Spare::NoRoom { again_ns };
-                return Err(NoSegment::NoRoom);
-            }
             kept => {
                 // Nobody made one ready in time, or it has to be a larger one.
                 class.spare = kept;
+                if class.again_ns > now.mono_ns {
+                    return Err(NoSegment::NoRoom);
+                }
                 Writer::prepare(&class.folder, capacity)
                     .map_err(|error| class.no_segment(error, now))?
             }
@@ -124,7 +123,7 @@ impl DiskLog {
             places: Places::new(offset),
             batch: BatchWriter::default(),
         });
-        if matches!(class.spare, Spare::None | Spare::NoRoom { .. }) {
+        if matches!(class.spare, Spare::None) {
             class.spare = Spare::Asked;
             let (folder, capacity) = (class.folder.clone(), class.segment_bytes);
             self.keeper.ask(Job::Prepare {
@@ -141,12 +140,8 @@ impl DiskLog {
         for done in self.keeper.heard() {
             match done {
                 Done::Sealed { class, base, index } => self.classes[class].set_index(base, index),
-                Done::Prepared { class, writer } => {
-                    self.classes[class].spare = Spare::Ready(writer);
-                }
-                Done::NoRoom { class } => {
-                    tracing::warn!(folder = %self.classes[class].folder.display(), "there is no space for the log's next segment; publications are refused when this one is full, until there is");
-                }
+                Done::Prepared { class, writer } => self.classes[class].take_spare(writer),
+                Done::NoRoom { class } => self.classes[class].note_short(),
                 Done::Reserved(upto) => self.mark = upto,
                 Done::Synced(upto) => self.synced = upto,
                 Done::Failed { what, error } => {
@@ -201,12 +196,24 @@ impl DiskLog {
 }
 
 impl Class {
-    pub(super) fn no_segment(&mut self, error: io::Error, now: Now) -> NoSegment {
+    /// The next segment is ready.
+    fn take_spare(&mut self, writer: Writer) {
+        self.spare = Spare::Ready(writer);
+        if std::mem::take(&mut self.is_short) {
+            tracing::info!(folder = %self.folder.display(), "there is space for the log's next segment again");
+        }
+    }
+
+    /// There is no space for the next segment. The keeper goes on trying; it is said once.
+    fn note_short(&mut self) {
+        if !std::mem::replace(&mut self.is_short, true) {
+            tracing::warn!(folder = %self.folder.display(), "there is no space for the log's next segment; publications are refused when this one is full, until there is");
+        }
+    }
+
+    fn no_segment(&mut self, error: io::Error, now: Now) -> NoSegment {
         if keeper::is_full(&error) {
-            let again_ns = now.mono_ns.saturating_add(AGAIN_NS);
-            if !matches!(self.spare, Spare::Asked) {
-                self.spare = Spare::NoRoom { again_ns };
-            }
+            self.again_ns = now.mono_ns.saturating_add(AGAIN_NS);
             return NoSegment::NoRoom;
         }
         NoSegment::Failed(LogFailed {
