@@ -258,15 +258,17 @@ impl Hub {
 
     /// The bounded work after a batch of inputs. `true`: there is more to do without any further input.
     pub fn turn(&mut self, now: Now) -> bool {
-        if self.failed.is_none() {
-            self.failed = self.log.commit(now).err();
+        if self.failed.is_some() {
+            return false;
         }
+        // Before the commit: orders that go on are reported.
+        let mut more = self.restore_some(now);
+        self.failed = self.log.commit(now).err();
         if self.failed.is_some() {
             return false;
         }
         self.answer_held_back();
         self.retain(now);
-        let mut more = self.restore_some(now);
         for index in 0..self.workers.capacity() {
             if !self.workers.contains(index) {
                 continue;

@@ -1,7 +1,7 @@
 //! One retention class: the entries of the topics that share a rule, oldest first.
 //!
 //! Owns the rule and the accounting. Must not contain: topics' floors or anybody's position. Driven by the memory log.
-use super::Held;
+use super::{Held, place_after};
 use crate::config::Retain;
 use std::collections::VecDeque;
 
@@ -70,15 +70,7 @@ impl Class {
 
     /// Place of the first entry after `position`.
     pub(super) fn after(&self, position: i64) -> usize {
-        let Some(first) = self.entries.front() else {
-            return 0;
-        };
-        // With one class offsets are consecutive, so the place is a subtraction.
-        let guess = usize::try_from(position.saturating_sub(first.offset) + 1).unwrap_or(0);
-        match self.entries.get(guess) {
-            Some(held) if held.offset == position + 1 => guess,
-            _ => self.entries.partition_point(|held| held.offset <= position),
-        }
+        place_after(&self.entries, position)
     }
 
     pub(super) fn at(&self, index: usize) -> Option<&Held> {

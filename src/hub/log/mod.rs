@@ -23,6 +23,7 @@ pub mod tool;
 use super::entry::{Entry, Publication};
 use super::topics::TopicId;
 use pubsub_stream::Now;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 pub use disk::DiskLog;
@@ -194,4 +195,17 @@ pub struct Past {
     pub left: u64,
     /// Offset of the first ever; 0 when there was none.
     pub first: i64,
+}
+
+/// Place of the first of these, which are in order, after `position`.
+fn place_after(entries: &VecDeque<Held>, position: i64) -> usize {
+    let Some(first) = entries.front() else {
+        return 0;
+    };
+    // With one class offsets are consecutive, so the place is a subtraction.
+    let guess = usize::try_from(position.saturating_sub(first.offset) + 1).unwrap_or(0);
+    match entries.get(guess) {
+        Some(held) if held.offset == position + 1 => guess,
+        _ => entries.partition_point(|held| held.offset <= position),
+    }
 }

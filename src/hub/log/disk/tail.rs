@@ -3,7 +3,7 @@
 //! Owns their number and the bound on their bytes. Must not contain: files. Driven by the class.
 //!
 //! Law: an entry that is not in the file yet is here.
-use super::super::Held;
+use super::super::{Held, place_after};
 use std::collections::VecDeque;
 
 /// What keeping one costs besides its bytes: its place (32) and the counts before its bytes (16).
@@ -71,15 +71,7 @@ impl Tail {
 
     /// Place of the first entry after `position`.
     pub(super) fn after(&self, position: i64) -> usize {
-        let Some(first) = self.entries.front() else {
-            return 0;
-        };
-        // With one class offsets are consecutive, so the place is a subtraction.
-        let guess = usize::try_from(position.saturating_sub(first.offset) + 1).unwrap_or(0);
-        match self.entries.get(guess) {
-            Some(held) if held.offset == position + 1 => guess,
-            _ => self.entries.partition_point(|held| held.offset <= position),
-        }
+        place_after(&self.entries, position)
     }
 
     pub(super) fn at(&self, place: usize) -> Option<&Held> {
