@@ -56,8 +56,12 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ("thread::spawn", &[], "a role has one thread"),
     (
         "thread::Builder",
-        &["src/testing/role.rs", "src/hub/log/disk/keeper.rs"],
-        "a role has one thread; those of a node in a test are made in one place, and the hub has one for what a disk makes wait",
+        &[
+            "src/testing/role.rs",
+            "src/hub/log/disk/keeper.rs",
+            "src/hub/log/disk/checkpoint/write.rs",
+        ],
+        "a role has one thread; those of a node in a test are made in one place, and the hub has them for what a disk makes wait",
     ),
     (
         "process::exit",

@@ -143,24 +143,26 @@ async fn whatever_dies_under_load_every_acknowledged_publication_is_there_once()
         let node = durable_node(folder.path(), &["--log-sync", "none"]).await;
         let mut socket = Socket::open(node.listen).await;
         let hub = node.hub_pid().await;
+        let mut note = |answer: Value| {
+            if answer["op"] == "published" {
+                let told = answer["id"].as_u64().expect("a number");
+                assert_eq!(acknowledged.insert(told, offset(&answer)), None);
+            }
+        };
         for step in 0..2000 {
             number += 1;
             let command = json!({"op": "publish", "id": number, "topic": "t", "data": number});
             socket.feed_text(command.to_string()).await;
             if step == 1000 + 100 * round {
                 socket.flush().await;
+                // In the middle of it: some are acknowledged, others are on their way.
+                note(socket.next().await);
                 node.signal(hub, Signal::KILL);
             }
         }
         socket.flush().await;
-        let mut answered = 0;
-        while answered < 2000 {
-            let answer = socket.next().await;
-            answered += 1;
-            if answer["op"] == "published" {
-                let told = answer["id"].as_u64().expect("a number");
-                assert_eq!(acknowledged.insert(told, offset(&answer)), None);
-            }
+        for _ in 1..2000 {
+            note(socket.next().await);
         }
         for _ in 0..100 {
             number += 1;
@@ -352,4 +354,37 @@ async fn after_the_death_of_everything_orders_are_known_and_go_on() {
             &next["result"]["order_id"]
         ]
     );
+}
+
+#[tokio::test]
+async fn what_retention_has_left_far_behind_is_known_after_the_death_of_everything() {
+    let folder = folder();
+    let small = ["--retain", "1MiB"];
+    let node = durable_node(folder.path(), &small).await;
+    let mut socket = Socket::open(node.listen).await;
+    socket.publish("k.x", Some("one"), json!("first")).await;
+    quote(&mut socket, 10).await;
+    let limit = json!({"client_order_id": "l", "account": "a", "symbol": "ABC", "side": "buy", "qty": 2, "type": "limit", "limit_price": 9});
+    let rests = call(&mut socket, "order.submit", limit.clone()).await["result"].clone();
+    let filling = "x".repeat(4000);
+    let entry = |number: u64| (None, json!([number, filling]));
+    socket.publish_many("s", 1500, entry).await;
+    node.until("retention has taken the order's reports", |status| {
+        status["hub"]["first"].as_i64() > Some(10)
+    })
+    .await;
+    kill_all(node).await;
+
+    let node = durable_node(folder.path(), &small).await;
+    let mut socket = Socket::open(node.listen).await;
+    let get = json!({"order_id": rests["order_id"]});
+    let found = call(&mut socket, "order.get", get).await;
+    assert_eq!(found["result"]["status"], "working", "{found}");
+    let again = call(&mut socket, "order.submit", limit).await;
+    assert_eq!(
+        (&again["result"]["duplicate"], &again["result"]["ts"]),
+        (&json!(true), &rests["ts"])
+    );
+    socket.subscribe("k.*", json!({"from": "last"})).await;
+    assert_eq!(socket.messages(1).await[0]["data"], "first");
 }

@@ -24,6 +24,8 @@ use super::log::{Gone, Held, Log, LogFailed};
 use super::newest::NewestTable;
 use super::quoted::Quoted;
 use super::read::Read;
+use super::restore::Restoring;
+use super::save::Save;
 use super::settings::{Counters, Refused, Settings, Violation};
 use super::topics::{TopicId, Topics};
 use super::worker::{Parked, Worker, WorkerId};
@@ -54,16 +56,19 @@ pub struct Hub {
     pub(super) found: Vec<Held>,
     /// Answers that the log is not ready for.
     pub(super) held_back: HeldBack,
-    /// The newest values up to this offset have been read from the log; `None`: all have.
-    pub(super) restored: Option<i64>,
+    /// What is being read for newest values and orders; `None`: all are there.
+    pub(super) restoring: Option<Restoring>,
+    /// The checkpoint that is being filled.
+    pub(super) save: Option<Save>,
     failed: Option<LogFailed>,
 }
 
 impl Hub {
     /// A hub over `log`, which is empty or has been recovered.
-    pub fn new(log: impl Log + 'static, settings: Settings) -> Self {
+    pub fn new(mut log: impl Log + 'static, settings: Settings) -> Self {
         let mut hub = Self {
-            restored: (log.head() > 0).then_some(0),
+            restoring: (log.head() > 0).then(|| Restoring::begin(&mut log)),
+            save: None,
             log: Box::new(log),
             settings,
             topics: Topics::new(settings.topics_max),
@@ -81,8 +86,7 @@ impl Hub {
         };
         for name in hub.log.recovered() {
             let topic = hub.topics.insert_recovered(&name);
-            hub.log.add_topic(topic, &name);
-            hub.interest.add_topic(topic, &name);
+            hub.enter_topic(topic, &name);
         }
         hub
     }
@@ -268,6 +272,7 @@ impl Hub {
             return false;
         }
         self.answer_held_back();
+        more |= self.save_some(now);
         self.retain(now);
         for index in 0..self.workers.capacity() {
             if !self.workers.contains(index) {
@@ -364,9 +369,14 @@ impl Hub {
             return Ok(topic);
         }
         let id = self.topics.insert(topic)?;
-        self.log.add_topic(id, topic);
-        self.interest.add_topic(id, topic);
+        self.enter_topic(id, topic);
         Ok(id)
+    }
+
+    /// A topic has got its number.
+    pub(super) fn enter_topic(&mut self, id: TopicId, name: &str) {
+        self.log.add_topic(id, name);
+        self.interest.add_topic(id, name);
     }
 
     fn on_watch(&mut self, id: WorkerId, number: u32, text: &str) -> Result<usize, Violation> {
@@ -451,8 +461,11 @@ impl Hub {
         }
     }
 
-    /// Retention acts; who had not read what goes is noted.
+    /// Retention acts; who had not read what goes is noted. What is still to be read for the newest values stays until it has been.
     fn retain(&mut self, now: Now) {
+        if self.is_restoring() {
+            return;
+        }
         let mut gone = std::mem::take(&mut self.gone);
         self.log.retain(now, &mut gone);
         self.counters.evicted += gone.len() as u64;

@@ -177,7 +177,8 @@ async fn open_disk(
             sync: config.log_sync,
             epoch,
             segment_bytes: disk::SEGMENT_BYTES,
-            wake: Box::new(move || pump.notify_one()),
+            growth_bytes: disk::GROWTH_BYTES,
+            wake: Arc::new(move || pump.notify_one()),
         };
         match DiskLog::open(clock::now(), options) {
             Err(error) if error.is_locked() && tries < LOCK_TRIES => sleep(LOCK_PAUSE).await,

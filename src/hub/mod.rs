@@ -12,7 +12,7 @@
 //! - [`worker`]: what is kept of one worker: cursor, outbox, what waits
 //! - [`settings`]: limits, refusals, counters
 //! - [`core`]: the pure state machine; `deliver` moves cursors that are behind, `plan` and `read` answer for history
-//! - `restore` reads a recovered log for the newest values
+//! - `save` fills the log's checkpoints with newest values and orders, `restore` reads them again, and what the log has behind them
 //! - `held` keeps answers until the log is ready for them
 //! - `orders` lends the log to the order desk, `quoted` what quotes say
 //! - [`drive`]: sockets and time around it; `pipe` is the socket of a link, `feed` runs the sources
@@ -34,6 +34,7 @@ mod quoted;
 mod read;
 pub mod record;
 mod restore;
+mod save;
 pub mod settings;
 pub mod topics;
 pub mod worker;

@@ -1,4 +1,5 @@
 //! Tests of the pure core: facts by purpose, and everything at once against a naive model.
+mod checkpoints;
 mod limits;
 mod model;
 mod peer;

@@ -8,7 +8,7 @@
 use super::order::{Order, Standing, Submit};
 use super::params::{List, Which};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 
 /// What an order is to those that are known.
@@ -29,12 +29,12 @@ pub struct Book {
     prefix: Box<str>,
     max: usize,
     last: u64,
-    /// In boxes, so that a table that grows moves little.
-    orders: HashMap<u64, Box<Kept>>,
+    /// By number. In boxes, so that inserting one moves little.
+    orders: BTreeMap<u64, Box<Kept>>,
     accounts: HashMap<Box<str>, Account>,
     hasher: DefaultHashBuilder,
-    /// Numbers of those to which nothing more happens, in the order in which they ended.
-    ended: VecDeque<u64>,
+    /// Those to which nothing more happens: when they ended, and their numbers.
+    ended: BTreeSet<(u64, u64)>,
 }
 
 /// An order, with the hash of its account's name for it.
@@ -65,10 +65,10 @@ impl Book {
             prefix: format!("{prefix}-").into(),
             max: max.max(1),
             last: 0,
-            orders: HashMap::new(),
+            orders: BTreeMap::new(),
             accounts: HashMap::new(),
             hasher: DefaultHashBuilder::default(),
-            ended: VecDeque::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -117,6 +117,17 @@ impl Book {
         number.filter(|n| self.orders.contains_key(n))
     }
 
+    /// The orders with larger numbers than this one, and their numbers.
+    pub fn after(&self, number: u64) -> impl Iterator<Item = (u64, &Order)> {
+        let orders = self.orders.range(number + 1..);
+        orders.map(|(number, kept)| (*number, &kept.order))
+    }
+
+    /// How many orders it ever had: the largest number.
+    pub fn accepted(&self) -> u64 {
+        self.last
+    }
+
     /// The order of that number.
     pub fn get(&self, number: u64) -> Option<&Order> {
         self.orders.get(&number).map(|kept| &kept.order)
@@ -135,30 +146,51 @@ impl Book {
     pub fn insert(&mut self, order: Order) -> u64 {
         self.last += 1;
         self.enter(self.last, order);
+        self.trim(self.max);
         self.last
     }
 
-    /// What was told of an order is read again, in the order in which it was told. One that this book can't have named is left out.
+    /// What was told of an order is read again, in the order in which it was told; what is known already may be told again. One that this
+    /// book can't have named is left out.
     pub fn restore(&mut self, order: Order) {
         let digits = order.id.strip_prefix(&*self.prefix);
         let Some(number) = digits.and_then(|digits| digits.parse().ok()) else {
             return;
         };
-        if self.orders.contains_key(&number) {
-            self.change(number, order.standing);
-        } else {
-            self.last = self.last.max(number);
-            self.enter(number, order);
+        self.last = self.last.max(number);
+        match self.get(number).map(|known| known.standing.status) {
+            None => self.enter(number, order),
+            Some(known) if known.is_final() || order.standing.status <= known => {}
+            Some(_) => self.change(number, order.standing),
+        }
+        // Which of them was forgotten shows when all has been told.
+        self.trim(2 * self.max);
+    }
+
+    /// So many orders had numbers before.
+    pub fn restore_accepted(&mut self, orders: u64) {
+        self.last = self.last.max(orders);
+    }
+
+    /// All was told.
+    pub fn end_restoring(&mut self) {
+        self.trim(self.max);
+    }
+
+    /// Forgets those that ended longest ago until there are no more than so many.
+    fn trim(&mut self, max: usize) {
+        while self.orders.len() > max
+            && let Some((_, oldest)) = self.ended.pop_first()
+        {
+            self.forget(oldest);
         }
     }
 
     /// Numbers of the orders to which something may still happen, in the order of their submission.
     pub fn unfinished(&self) -> Vec<u64> {
-        let working = self.orders.iter();
-        let working = working.filter(|(_, kept)| !kept.order.standing.status.is_final());
-        let mut numbers: Vec<u64> = working.map(|(number, _)| *number).collect();
-        numbers.sort_unstable();
-        numbers
+        let working = self.after(0);
+        let working = working.filter(|(_, order)| !order.standing.status.is_final());
+        working.map(|(number, _)| number).collect()
     }
 
     fn enter(&mut self, number: u64, order: Order) {
@@ -173,16 +205,10 @@ impl Book {
         account.orders.insert(number);
         let named = Named { hash, number };
         account.by_client.insert_unique(hash, named, |n| n.hash);
-        let ends = order.standing.status.is_final();
+        if order.standing.status.is_final() {
+            self.ended.insert((order.standing.ts_us, number));
+        }
         self.orders.insert(number, Box::new(Kept { order, hash }));
-        if ends {
-            self.ended.push_back(number);
-        }
-        while self.orders.len() > self.max
-            && let Some(oldest) = self.ended.pop_front()
-        {
-            self.forget(oldest);
-        }
     }
 
     /// Something has happened to an order.
@@ -191,7 +217,7 @@ impl Book {
             return;
         };
         if standing.status.is_final() && !order.standing.status.is_final() {
-            self.ended.push_back(number);
+            self.ended.insert((standing.ts_us, number));
         }
         order.standing = standing;
     }

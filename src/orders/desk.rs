@@ -138,8 +138,24 @@ impl Desk {
         }
     }
 
+    /// An order is read again as it was kept, before the reports of what has happened to it since.
+    pub fn restore_saved(&mut self, told: &[u8], accepted_us: u64) {
+        if let Some(order) = recall::order(told) {
+            self.book.restore(Order {
+                accepted_us,
+                ..order
+            });
+        }
+    }
+
+    /// So many orders had been accepted: their names are not given again, though they may be forgotten.
+    pub fn restore_accepted(&mut self, orders: u64) {
+        self.book.restore_accepted(orders);
+    }
+
     /// All reports have been read: what rested rests again, and what was accepted when everything ended goes to the venue.
     pub fn resume(&mut self, journal: &mut impl Journal) {
+        self.book.end_restoring();
         for number in self.book.unfinished() {
             let Some(order) = self.book.get(number) else {
                 continue;

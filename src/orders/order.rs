@@ -32,8 +32,8 @@ pub enum Terms {
     Limit(Decimal),
 }
 
-/// How far it has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far it has come; nothing goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// It is in the log.
     Accepted,

@@ -12,6 +12,7 @@
 //! - What was appended since the last [`Log::commit`] is told to nobody before the next one. What was committed survives the death
 //!   of the process if anything of the log does; up to [`Log::acknowledged`] it may be said to be in the log.
 //! - A log that has failed to keep what it was given says so in `commit`, once, and is used no more.
+pub mod checkpoint;
 pub mod class;
 #[cfg(test)]
 mod conformance;
@@ -22,6 +23,7 @@ pub mod tool;
 
 use super::entry::{Entry, Publication};
 use super::topics::TopicId;
+use checkpoint::{Recall, Saving};
 use pubsub_stream::Now;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -186,6 +188,17 @@ pub trait Log: std::fmt::Debug {
 
     /// What it holds.
     fn size(&self) -> Size;
+
+    /// Begins a checkpoint of the head, all up to which is committed, if it is time for one. Of a log that is asked, retention takes nothing
+    /// that no checkpoint covers. A log that ends with the process wants none.
+    fn checkpoint(&mut self, _now: Now) -> Option<Box<dyn Saving>> {
+        None
+    }
+
+    /// After a start: the newest checkpoint, and when that is damaged the one before it.
+    fn recall(&mut self) -> Option<Box<dyn Recall>> {
+        None
+    }
 }
 
 /// What is known of the entries of a topic that have left.

@@ -304,7 +304,8 @@ fn boot_id() -> io::Result<[u8; 16]> {
     Ok(id.to_be_bytes())
 }
 
-fn make(path: &Path) -> io::Result<()> {
+/// A folder of this user's own.
+pub(super) fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 

@@ -8,6 +8,8 @@
 //!   classes/PATTERN/          the topics that one retention rule keeps
 //!     00000000000000000001.log    a segment, named by its base: its first offset
 //!     00000000000000000001.idx    where its records are; there once it is sealed
+//!   checkpoints/              newest values and orders
+//!     00000000000000001234.ckp    as they were at this position; see [`checkpoint`](super::checkpoint)
 //!
 //! segment   head (64 bytes), then batches
 //!   head    magic "PSLG" · version u32 · base i64 · before i64 · boot 16 bytes · created_us u64 · zeros · crc u32
@@ -39,6 +41,7 @@ pub const RECORD_HEAD_BYTES: usize = 36;
 pub const RECORD_BYTES_MAX: usize = 32 << 20;
 
 const SEGMENT_MAGIC: [u8; 4] = *b"PSLG";
+const CHECKPOINT_MAGIC: [u8; 4] = *b"PSCP";
 const BATCH_MAGIC: u32 = 0xB47C_5EED;
 const NO_KEY: u16 = u16::MAX;
 
@@ -91,8 +94,17 @@ pub struct BatchHead {
 
 /// The bytes of a segment's head.
 pub fn write_segment_head(head: &SegmentHead) -> [u8; SEGMENT_HEAD_BYTES] {
+    write_head(head, SEGMENT_MAGIC)
+}
+
+/// The bytes of a checkpoint's head, whose base is its position.
+pub fn write_checkpoint_head(head: &SegmentHead) -> [u8; SEGMENT_HEAD_BYTES] {
+    write_head(head, CHECKPOINT_MAGIC)
+}
+
+fn write_head(head: &SegmentHead, magic: [u8; 4]) -> [u8; SEGMENT_HEAD_BYTES] {
     let mut bytes = [0; SEGMENT_HEAD_BYTES];
-    bytes[..4].copy_from_slice(&SEGMENT_MAGIC);
+    bytes[..4].copy_from_slice(&magic);
     bytes[4..8].copy_from_slice(&FORMAT.to_le_bytes());
     bytes[8..16].copy_from_slice(&head.base.to_le_bytes());
     bytes[16..24].copy_from_slice(&head.before.to_le_bytes());
@@ -104,7 +116,16 @@ pub fn write_segment_head(head: &SegmentHead) -> [u8; SEGMENT_HEAD_BYTES] {
 
 /// Reads a segment's head.
 pub fn read_segment_head(bytes: &[u8]) -> Result<SegmentHead, Fault> {
-    let head = checked::<SEGMENT_HEAD_BYTES>(bytes, SEGMENT_MAGIC)?;
+    read_head(bytes, SEGMENT_MAGIC)
+}
+
+/// Reads a checkpoint's head.
+pub fn read_checkpoint_head(bytes: &[u8]) -> Result<SegmentHead, Fault> {
+    read_head(bytes, CHECKPOINT_MAGIC)
+}
+
+fn read_head(bytes: &[u8], magic: [u8; 4]) -> Result<SegmentHead, Fault> {
+    let head = checked::<SEGMENT_HEAD_BYTES>(bytes, magic)?;
     match u32_at(head, 4) {
         FORMAT => Ok(SegmentHead {
             base: i64_at(head, 8),
@@ -220,6 +241,13 @@ impl BatchWriter {
         seal(&mut head);
         self.bytes[..BATCH_HEAD_BYTES].copy_from_slice(&head);
         &self.bytes
+    }
+
+    /// All bytes, to be written by somebody else; there is at least one record. It is empty again.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.finish();
+        self.records = 0;
+        std::mem::take(&mut self.bytes)
     }
 
     /// Forgets what was written.

@@ -70,7 +70,7 @@ pub(super) enum Done {
 }
 
 /// Tells whoever drives the log that there is something to hear.
-pub type Wake = Box<dyn Fn() + Send + Sync>;
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// See the module.
 pub(super) struct Keeper {

@@ -26,10 +26,12 @@
 //! - `places`: where records are while there is no index yet
 //! - `tail`: the newest entries in memory
 //! - `class`: the segments of one retention class
+//! - [`checkpoint`]: files of newest values and orders
 //! - `keeper`: the thread for what is slow
 //! - `scan`: a walk over a class; `topic_walk`: over one topic; `cache`: what they read of indexes
 //! - `open`: from a folder to a log; `write`: what is appended on its way into the files; `retain`: what leaves; `read`: reads and counts
 mod cache;
+pub mod checkpoint;
 mod class;
 pub mod folder;
 pub mod format;
@@ -46,11 +48,13 @@ mod tail;
 mod topic_walk;
 mod write;
 
+use super::checkpoint::{Recall, Saving};
 use super::{Backward, Gone, Held, Log, LogFailed, NoRoom, Past, Scope, Size};
 use crate::config::LogSync;
 use crate::hub::entry::{Entry, Publication};
 use crate::hub::topics::TopicId;
 use cache::Cache;
+use checkpoint::{Checkpoints, Stamps};
 use class::{Class, Index};
 use format::RECORD_HEAD_BYTES;
 use hashbrown::HashMap;
@@ -64,6 +68,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use write::NoSegment;
 
+pub use checkpoint::GROWTH_BYTES;
 pub use class::SEGMENT_BYTES;
 pub use keeper::Wake;
 pub use open::{OpenError, Options};
@@ -97,8 +102,8 @@ pub struct DiskLog {
     holes: RefCell<Vec<(i64, i64)>>,
     cache: RefCell<Cache>,
     spots: RefCell<Spots>,
-    /// What is added to a wall clock's microseconds, as nanoseconds, to make a stamp of this run of the machine.
-    mono_less_wall_ns: i64,
+    checkpoints: Checkpoints,
+    stamps: Stamps,
     scratch: RefCell<Vec<u8>>,
     /// Buffers of walks that have ended.
     blocks: RefCell<Vec<Vec<u8>>>,
@@ -141,6 +146,17 @@ impl DiskLog {
         let found = self.classes.iter().position(|class| class.takes(name));
         // The last rule takes every topic.
         found.unwrap_or(self.classes.len() - 1)
+    }
+
+    /// Whether retention is about to take something that no checkpoint covers.
+    fn is_about_to_forget(&self, now: Now) -> bool {
+        let covered = self.checkpoints.covered();
+        let mut classes = self.classes.iter();
+        classes.any(|class| {
+            class
+                .excess(now.wall_us)
+                .is_some_and(|oldest| oldest.last > covered)
+        })
     }
 
     /// The last position from `position` on before which there is no hole that is known.
@@ -310,6 +326,7 @@ impl Log for DiskLog {
         }
         (of.past.first, of.last) = (first, offset);
         of.ever += 1;
+        self.checkpoints.note_grown(entry.bytes().len() as u64);
         class.tail.push(Held {
             offset,
             topic,
@@ -324,6 +341,7 @@ impl Log for DiskLog {
         }
         self.write_all()?;
         self.hear()?;
+        self.checkpoints.hear();
         self.reserve();
         for number in 0..self.classes.len() {
             if self.classes[number].is_due(now.wall_us) {
@@ -376,7 +394,10 @@ impl Log for DiskLog {
 
     fn retain(&mut self, now: Now, gone: &mut Vec<Gone>) {
         for number in 0..self.classes.len() {
-            while self.classes[number].excess(now.wall_us).is_some() {
+            while let Some(oldest) = self.classes[number].excess(now.wall_us) {
+                if self.checkpoints.wait_for(oldest.last) {
+                    break;
+                }
                 self.let_go(number, now, gone);
             }
         }
@@ -388,6 +409,22 @@ impl Log for DiskLog {
             entries: self.classes.iter().map(Class::records).sum(),
             first: self.first_held_after(0).unwrap_or(0),
         }
+    }
+
+    fn checkpoint(&mut self, now: Now) -> Option<Box<dyn Saving>> {
+        self.checkpoints.note_made();
+        let is_due = self.checkpoints.is_due()
+            || (self.checkpoints.is_due_early(now.mono_ns) && self.is_about_to_forget(now));
+        if !is_due {
+            return None;
+        }
+        let begun = self.checkpoints.begin(self.head, now)?;
+        Some(Box::new(begun))
+    }
+
+    fn recall(&mut self) -> Option<Box<dyn Recall>> {
+        let reader = self.checkpoints.recall(self.stamps)?;
+        Some(Box::new(reader))
     }
 }
 

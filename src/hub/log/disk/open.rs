@@ -5,6 +5,7 @@
 //!
 //! Nothing is ever appended to a segment of another run: what is not sealed yet is scanned, cut where a write was torn, and sealed.
 use super::cache::Cache;
+use super::checkpoint::{Checkpoints, Stamps};
 use super::class::{Class, Index, Sealed};
 use super::folder::{Folder, FolderError, Kind};
 use super::format::SegmentHead;
@@ -43,7 +44,9 @@ pub struct Options<'a> {
     pub epoch: &'a str,
     /// How large segments may be; [`SEGMENT_BYTES`](super::SEGMENT_BYTES) unless for a reason.
     pub segment_bytes: RangeInclusive<u64>,
-    /// Called by another thread when `commit` should be.
+    /// By how much it grows at least from one checkpoint to the next; [`GROWTH_BYTES`](super::GROWTH_BYTES) unless for a reason.
+    pub growth_bytes: u64,
+    /// Called by other threads when `commit` should be.
     pub wake: Wake,
 }
 
@@ -127,8 +130,17 @@ impl DiskLog {
         folder
             .reserve(head + RESERVE)
             .map_err(in_file(options.folder))?;
+        let (growth, wake) = (options.growth_bytes, Arc::clone(&options.wake));
+        let mut checkpoints = Checkpoints::open(folder.path(), boot, head, growth, wake)
+            .map_err(in_file(options.folder))?;
+        let covered = checkpoints.covered();
+        for class in &recovery.classes {
+            let grown = class.sealed.iter().filter(|sealed| sealed.last > covered);
+            checkpoints.note_grown(grown.map(|sealed| u64::from(sealed.bytes)).sum());
+        }
         let keeper = Keeper::start(Arc::clone(&folder), options.sync, options.wake);
         let wall_ns = i64::try_from(now.wall_us.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let mono_ns = i64::try_from(now.mono_ns).unwrap_or(i64::MAX);
         Ok(Self {
             keeper: keeper.map_err(OpenError::Thread)?,
             epoch: folder.epoch().to_owned(),
@@ -148,9 +160,10 @@ impl DiskLog {
             holes: RefCell::new(recovery.holes),
             cache: RefCell::new(Cache::default()),
             spots: RefCell::new(Spots::default()),
-            mono_less_wall_ns: i64::try_from(now.mono_ns)
-                .unwrap_or(i64::MAX)
-                .saturating_sub(wall_ns),
+            checkpoints,
+            stamps: Stamps {
+                mono_less_wall_ns: mono_ns.saturating_sub(wall_ns),
+            },
             scratch: RefCell::default(),
             blocks: RefCell::default(),
             failed: None,

@@ -329,7 +329,7 @@ impl DiskLog {
         };
         let mono_ns = match origin {
             Origin::Here => entry.mono_ns,
-            Origin::Foreign => self.mono_of(entry.ts_us),
+            Origin::Foreign => self.stamps.mono_ns(entry.ts_us),
         };
         let fields = EntryRef { mono_ns, ..entry };
         Held {
@@ -337,12 +337,6 @@ impl DiskLog {
             topic,
             entry: Entry::encode(&mut self.scratch.borrow_mut(), &fields),
         }
-    }
-
-    /// When something of another run of the machine was, on this run's clock; it may be before that began.
-    fn mono_of(&self, ts_us: u64) -> u64 {
-        let wall_ns = i64::try_from(ts_us.saturating_mul(1000)).unwrap_or(i64::MAX);
-        u64::try_from(wall_ns.saturating_add(self.mono_less_wall_ns)).unwrap_or(0)
     }
 }
 

@@ -115,11 +115,16 @@ pub fn name(base: i64) -> String {
 
 /// The base in a segment's name; `None`: it is no segment.
 pub fn base_of(path: &Path) -> Option<i64> {
+    number_of(path, EXTENSION)
+}
+
+/// The offset in a name that ends like this.
+pub(super) fn number_of(path: &Path, extension: &str) -> Option<i64> {
     let stem = path.file_stem()?.to_str()?;
-    let is_segment = path.extension()? == EXTENSION
+    let is_number = path.extension()? == extension
         && stem.len() == 20
         && stem.bytes().all(|byte| byte.is_ascii_digit());
-    is_segment.then(|| stem.parse().ok()).flatten()
+    is_number.then(|| stem.parse().ok()).flatten()
 }
 
 /// The files of one segment.

@@ -21,7 +21,8 @@ fn open(folder: &Path, rules: &[Retain], sync: LogSync) -> Result<DiskLog, OpenE
             sync,
             epoch: "0123456789abcdef",
             segment_bytes: 400..=1000,
-            wake: Box::new(|| {}),
+            growth_bytes: 2000,
+            wake: Arc::new(|| {}),
         },
     )
 }

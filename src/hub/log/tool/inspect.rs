@@ -3,6 +3,7 @@
 //! Owns the summary: classes, segments, topics. Must not contain: reading what an index tells already. Driven by [`run`](super::run).
 use super::verify::{Damage, damages};
 use super::{Progress, SegmentFiles, ToolError, Verdict, open, read_error, survey};
+use crate::hub::log::disk::checkpoint::checkpoints_in;
 use crate::hub::log::disk::folder::Meta;
 use crate::hub::log::disk::index::{IndexError, IndexFile};
 use crate::hub::log::disk::recover::scan;
@@ -18,6 +19,8 @@ pub(super) struct Inspected {
     meta: Meta,
     /// Offsets up to it may have been given.
     reserved: Option<i64>,
+    /// Their positions, the newest last.
+    checkpoints: Vec<i64>,
     classes: Vec<Class>,
     topics: BTreeMap<String, Topic>,
     damages: Vec<Damage>,
@@ -59,6 +62,7 @@ pub(super) fn inspect(
     let mut found = Inspected {
         meta: look.meta,
         reserved: look.mark.map(|mark| mark.upto),
+        checkpoints: positions(dir)?,
         classes: Vec::new(),
         topics: Topics::new(),
         damages: Vec::new(),
@@ -85,6 +89,12 @@ pub(super) fn inspect(
         found.topics.retain(matches);
     }
     Ok(found)
+}
+
+/// Of the checkpoints there are.
+fn positions(dir: &Path) -> Result<Vec<i64>, ToolError> {
+    let all = checkpoints_in(dir).map_err(read_error(dir))?;
+    Ok(all.into_iter().map(|(position, _)| position).collect())
 }
 
 /// By its index alone; nothing is added to `topics` unless all of it can be read.
@@ -184,6 +194,12 @@ impl Inspected {
             text,
             "epoch {epoch}, format {format}, made at {created_us} us, offsets reserved up to {reserved}"
         );
+        if let Some(newest) = self.checkpoints.last() {
+            let _ = writeln!(
+                text,
+                "a start reads newest values and orders from a checkpoint of {newest}, and what the log has behind it"
+            );
+        }
         for (first, last) in jumps {
             let _ = writeln!(
                 text,

@@ -2,6 +2,7 @@
 //!
 //! Owns what counts as damage. Must not contain: mending it. Driven by [`run`](super::run).
 use super::{Progress, SegmentFiles, ToolError, Verdict, open, read_error, survey};
+use crate::hub::log::disk::checkpoint::{self, checkpoints_in};
 use crate::hub::log::disk::folder::look;
 use crate::hub::log::disk::index::IndexFile;
 use crate::hub::log::disk::recover::{Found, Hole, scan};
@@ -45,6 +46,8 @@ pub(super) enum What {
     Index,
     /// A segment's offsets are not those of its place.
     Order,
+    /// A checkpoint; a start of the node uses the one before it, or reads all of the log.
+    Checkpoint,
 }
 
 /// Reads everything.
@@ -72,6 +75,7 @@ pub(super) fn verify(dir: &Path, progress: &mut Progress<'_>) -> Result<Verified
             progress.note(bytes, total);
         }
     }
+    found.damages.extend(checkpoint_damages(dir)?);
     // Its meta and mark once more: a node may have written them meanwhile, and they must still be whole.
     look(dir)?;
     Ok(found)
@@ -151,6 +155,28 @@ fn index_damage(segment: &SegmentFiles, scan: &Found) -> Option<Damage> {
     })
 }
 
+/// Checkpoints that are not whole.
+fn checkpoint_damages(dir: &Path) -> Result<Vec<Damage>, ToolError> {
+    let mut found = Vec::new();
+    for (position, path) in checkpoints_in(dir).map_err(read_error(dir))? {
+        let Some(file) = open(&path)? else {
+            continue;
+        };
+        let bytes = file.metadata().map_err(read_error(&path))?.len();
+        if !matches!(checkpoint::verify(&path, position), Ok(Some(_))) {
+            found.push(Damage {
+                file: path,
+                what: What::Checkpoint,
+                from: 0,
+                to: bytes,
+                after: position,
+                before: None,
+            });
+        }
+    }
+    Ok(found)
+}
+
 impl Damage {
     pub(super) fn line(&self) -> String {
         let Self { from, to, .. } = self;
@@ -160,6 +186,7 @@ impl Damage {
             What::Unfinished => "unfinished write (no damage: one under way or cut short)",
             What::Index => "index is not its segment's (made anew at the next start)",
             What::Order => "its offsets are below those of the segment before it",
+            What::Checkpoint => "checkpoint is damaged (the next start reads more of the log)",
         };
         let before = match self.before {
             Some(before) => format!(" and before {before}"),

@@ -2,14 +2,15 @@
 //! has up to four batches under way, as publishers that don't wait for each other bring them; the bare loop syncs each.
 //!
 //! `cargo bench --bench log -- [--mib N] [--dir FOLDER] [--restart-gib N]`: N MiB for each line (default 1024) in a folder of FOLDER (default:
-//! the temp folder); with `--restart-gib` a log of so many GiB is written and opened again.
+//! the temp folder); with `--restart-gib` a hub fills a log of so many GiB and begins anew on it.
 #![allow(clippy::disallowed_methods, reason = "a benchmark lives in real time")]
+mod restart;
 
 use anyhow::{Context, Result, bail};
 use mimalloc::MiMalloc;
 use pubsub_server::config::{LogSync, Retain};
 use pubsub_server::hub::entry::Publication;
-use pubsub_server::hub::log::disk::{Options, SEGMENT_BYTES};
+use pubsub_server::hub::log::disk::{GROWTH_BYTES, Options, SEGMENT_BYTES};
 use pubsub_server::hub::log::{DiskLog, Log, Scope};
 use pubsub_server::hub::topics::{TopicId, Topics};
 use pubsub_stream::Now;
@@ -54,7 +55,7 @@ fn main() -> Result<()> {
     appends(folder.path(), asked.bytes)?;
     reads(folder.path(), asked.bytes)?;
     if let Some(gib) = asked.restart_gib {
-        restart(folder.path(), gib << 30)?;
+        restart::restart(folder.path(), gib << 30)?;
     }
     Ok(())
 }
@@ -201,7 +202,8 @@ impl Stand {
             sync,
             epoch: "0123456789abcdef",
             segment_bytes: SEGMENT_BYTES,
-            wake: Box::new(move || waker.unpark()),
+            growth_bytes: GROWTH_BYTES,
+            wake: Arc::new(move || waker.unpark()),
         };
         let mut log = DiskLog::open(now(), options)?;
         let mut names = Topics::new(1 << 20);
@@ -341,22 +343,6 @@ fn read_all(log: &DiskLog, scope: Scope<'_>) -> Result<Pace> {
         longest: Duration::ZERO,
         written: 0,
     })
-}
-
-fn restart(folder: &Path, bytes: u64) -> Result<()> {
-    let folder = folder.join("large");
-    drop(filled(&folder, bytes)?);
-    let begun = Instant::now();
-    let stand = Stand::open(&folder, LogSync::None, 2 * bytes)?;
-    println!(
-        "{:<34}{:>10.0} ms, {} entries",
-        format!("open a log of {} GiB", bytes >> 30),
-        ms(begun.elapsed()),
-        stand.log.size().entries
-    );
-    drop(stand);
-    fs::remove_dir_all(&folder)?;
-    Ok(())
 }
 
 fn now() -> Now {
