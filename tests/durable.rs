@@ -143,7 +143,7 @@ async fn whatever_dies_under_load_every_acknowledged_publication_is_there_once()
         let node = durable_node(folder.path(), &["--log-sync", "none"]).await;
         let mut socket = Socket::open(node.listen).await;
         let hub = node.hub_pid().await;
-        let mut note = |answer: Value| {
+        let mut take = |answer: Value| {
             if answer["op"] == "published" {
                 let told = answer["id"].as_u64().expect("a number");
                 assert_eq!(acknowledged.insert(told, offset(&answer)), None);
@@ -156,13 +156,13 @@ async fn whatever_dies_under_load_every_acknowledged_publication_is_there_once()
             if step == 1000 + 100 * round {
                 socket.flush().await;
                 // In the middle of it: some are acknowledged, others are on their way.
-                note(socket.next().await);
+                take(socket.next().await);
                 node.signal(hub, Signal::KILL);
             }
         }
         socket.flush().await;
         for _ in 1..2000 {
-            note(socket.next().await);
+            take(socket.next().await);
         }
         for _ in 0..100 {
             number += 1;
