@@ -167,7 +167,7 @@ fn resolve(args: &NodeArgs, here: &Surroundings) -> Result<(Resolved, Filter), F
 fn control(args: &CtlArgs) -> Result<ExitCode, Failure> {
     let text = command::run(args, &Surroundings::look()).map_err(|error| match error {
         CtlError::Several(_) => usage(error),
-        CtlError::NoNode(_) | CtlError::Silent { .. } => Failure {
+        CtlError::NoNode(_) | CtlError::Silent { .. } | CtlError::Stranger { .. } => Failure {
             code: UNAVAILABLE,
             line: error.to_string(),
         },

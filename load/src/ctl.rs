@@ -4,7 +4,10 @@
 //! found without it ([`node`](crate::node)). Driven once, before a run.
 //!
 //! A node keeps the socket in its run dir, `pubsub-PORT` in the session's runtime folder or, without one, in the temp folder; told to have
-//! it elsewhere, it is not found here. Only the same user and root are answered.
+//! it elsewhere, it is not found here. Only the same user and root are answered, and only their nodes are asked: in a temp folder anybody
+//! may have a socket of that name.
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::process::geteuid;
 use serde::Deserialize;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -32,6 +35,16 @@ pub enum CtlError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// Another user's: what it would say can't be relied on.
+    #[error(
+        "the control socket {path} is user {user}'s, neither this user's nor root's, and is not asked"
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        user: u32,
     },
     /// Somebody else, or a node that does not tell.
     #[error("the control socket {0} does not say which process it is")]
@@ -73,10 +86,15 @@ fn run_base(session: Option<PathBuf>) -> PathBuf {
 
 fn root_in(base: &Path, addr: SocketAddr) -> Result<u32, CtlError> {
     let path = base.join(format!("pubsub-{}/ctl.sock", addr.port()));
-    let answer = match ask(&path) {
+    let answer = match connect(&path) {
+        Ok((socket, user)) if is_ours(user) => ask(socket),
+        Ok((_, user)) => return Err(CtlError::Foreign { path, user }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CtlError::None(path)),
-        Err(error) => return Err(CtlError::Silent { path, error }),
+        Err(error) => Err(error),
+    };
+    let answer = match answer {
         Ok(answer) => answer,
+        Err(error) => return Err(CtlError::Silent { path, error }),
     };
     let Ok(Answer { status }) = serde_json::from_slice(&answer) else {
         return Err(CtlError::Strange(path));
@@ -90,9 +108,20 @@ fn root_in(base: &Path, addr: SocketAddr) -> Result<u32, CtlError> {
     }
 }
 
+/// A connection, and which user listens there.
+fn connect(path: &Path) -> io::Result<(UnixStream, u32)> {
+    let socket = UnixStream::connect(path)?;
+    let user = getsockopt(&socket, PeerCredentials)?.uid();
+    Ok((socket, user))
+}
+
+/// This user's, or root's.
+fn is_ours(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
 /// The answer to how the node is doing, one line.
-fn ask(path: &Path) -> io::Result<Vec<u8>> {
-    let mut socket = UnixStream::connect(path)?;
+fn ask(mut socket: UnixStream) -> io::Result<Vec<u8>> {
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.write_all(b"{\"ctl\":\"status\"}\n")?;
@@ -107,6 +136,10 @@ fn ask(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::Uid;
+    use rustix::thread::set_thread_res_uid;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
     /// What is made of this answer of the node of port 8124.
@@ -165,6 +198,26 @@ mod tests {
         std::fs::create_dir(&run_dir).unwrap();
         drop(UnixListener::bind(run_dir.join("ctl.sock")).unwrap());
         assert!(matches!(asked(), Err(CtlError::Silent { .. })));
+    }
+
+    #[test]
+    fn another_users_socket_is_not_asked() {
+        let base = tempfile::tempdir().unwrap();
+        let run_dir = base.path().join("pubsub-8124");
+        std::fs::create_dir(&run_dir).unwrap();
+        std::fs::set_permissions(&run_dir, Permissions::from_mode(0o777)).unwrap();
+        let listen = || {
+            // Of this thread alone.
+            set_thread_res_uid(None::<Uid>, Uid::from_raw(4711), None::<Uid>).ok()?;
+            Some(UnixListener::bind(run_dir.join("ctl.sock")).unwrap())
+        };
+        let listener = std::thread::scope(|scope| scope.spawn(listen).join().unwrap());
+        let said = root_in(base.path(), "127.0.0.1:8124".parse().unwrap());
+        if listener.is_some() {
+            assert!(matches!(said, Err(CtlError::Foreign { user: 4711, .. })));
+        } else {
+            assert!(!geteuid().is_root(), "only root may become another user");
+        }
     }
 
     #[test]

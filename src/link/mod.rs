@@ -1,8 +1,8 @@
 //! What the processes of a node say to each other.
 //!
 //! Owns the frames between worker and hub ([`codec`], [`request`], [`event`]), how they are found in a stream of bytes
-//! ([`reader`]), what the supervisor and its processes tell each other ([`control`]), what is asked of a running node ([`ctl`]), and
-//! where the sockets are ([`paths`]). Must not contain: what a message means. Driven by the supervisor, the hub and the workers.
+//! ([`reader`]), what the supervisor and its processes tell each other ([`control`]), what is asked of a running node ([`ctl`]),
+//! where the sockets are ([`paths`]) and who is at their other end ([`peer`]). Must not contain: what a message means. Driven by the supervisor, the hub and the workers.
 //!
 //! A frame is `u32` length of what follows, `u8` kind, body; all numbers little-endian. The first frame of a worker on a new
 //! link is [`Join`]; the hub answers with `Hello`. After that both sides speak when they like, each in its own order.
@@ -16,6 +16,7 @@ pub mod control;
 pub mod ctl;
 pub mod event;
 pub mod paths;
+pub mod peer;
 pub mod reader;
 pub mod request;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::ctl::Client;
+use super::ctl::{Client, ConnectError};
 use super::{run_dir, show};
 use crate::config::Surroundings;
 use crate::config::args::{CtlArgs, CtlCommand};
@@ -32,6 +32,14 @@ pub enum CtlError {
         /// Why.
         error: io::Error,
     },
+    /// It is not to be asked.
+    #[error("the node of run dir {path:?} is not asked: {error}; be that user, or root")]
+    Stranger {
+        /// Its run dir.
+        path: PathBuf,
+        /// Why.
+        error: ConnectError,
+    },
     /// It won't.
     #[error("refused: {0}")]
     Refused(String),
@@ -44,7 +52,13 @@ pub fn run(args: &CtlArgs, here: &Surroundings) -> Result<String, CtlError> {
         path: path.clone(),
         error,
     };
-    let mut client = Client::connect(&path).map_err(silent)?;
+    let mut client = Client::connect(&path).map_err(|error| match error {
+        ConnectError::Io(error) => silent(error),
+        ConnectError::Stranger { .. } => CtlError::Stranger {
+            path: path.clone(),
+            error,
+        },
+    })?;
     let answer = client.ask(&question(&args.command)).map_err(silent)?;
     match (answer, &args.command) {
         (Answer::Refused(why), _) => Err(CtlError::Refused(why)),

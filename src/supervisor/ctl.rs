@@ -3,8 +3,8 @@
 //! Owns who may ask, how many at once, and reading and answering. Must not contain: what is done about a question
 //! ([`node`](super::node)). Driven by a task of the supervisor on one end, by `pubsub-server ctl` and the admin role on the other.
 //!
-//! Laws: only the same user and root are heard; an asker that says nothing or too much costs one of [`ASKERS_MAX`] places and
-//! nothing else.
+//! Laws: only the same user and root are heard, and only a node of the same user or of root is asked, unless it is root who asks; an
+//! asker that says nothing or too much costs one of [`ASKERS_MAX`] places and nothing else.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::geteuid;
+use thiserror::Error;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use crate::link::control::{LINE_BYTES, split};
 use crate::link::ctl::{Answer, Ask};
-use crate::link::paths;
+use crate::link::{paths, peer};
 
 /// Connections to the control socket at once.
 pub const ASKERS_MAX: usize = 16;
@@ -56,11 +57,8 @@ pub async fn listen(listener: StdUnixListener, asked: mpsc::Sender<Asked>) -> io
     }
 }
 
-/// The same user, or root.
 fn may_ask(stream: &UnixStream) -> bool {
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
+    peer::user_of(stream).is_ok_and(peer::is_ours)
 }
 
 async fn hear(stream: UnixStream, asked: mpsc::Sender<Asked>) {
@@ -85,6 +83,20 @@ async fn hear(stream: UnixStream, asked: mpsc::Sender<Asked>) {
     }
 }
 
+/// Why a node is not asked.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// It can't be connected to.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is somebody else's: what it would say can't be relied on.
+    #[error("it is user {user}'s, neither this user's nor root's")]
+    Stranger {
+        /// Whose.
+        user: u32,
+    },
+}
+
 /// A connection to a node's control socket, for a program that can wait.
 #[derive(Debug)]
 pub struct Client {
@@ -92,9 +104,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the node of this run dir.
-    pub fn connect(run_dir: &Path) -> io::Result<Self> {
+    /// Connects to the node of this run dir. Root may ask everybody's, which it has named.
+    pub fn connect(run_dir: &Path) -> Result<Self, ConnectError> {
         let stream = StdUnixStream::connect(paths::ctl(run_dir))?;
+        let user = peer::user_of(&stream)?;
+        if !peer::is_ours(user) && !geteuid().is_root() {
+            return Err(ConnectError::Stranger { user });
+        }
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
         Ok(Self {
@@ -134,6 +150,69 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::peer::told::as_user;
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A run dir whose control socket anybody can connect to.
+    fn open_run_dir() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+        dir
+    }
+
+    fn open_socket(run_dir: &Path) -> StdUnixListener {
+        let listener = super::super::sockets::unix(&paths::ctl(run_dir)).unwrap();
+        set_permissions(paths::ctl(run_dir), Permissions::from_mode(0o777)).unwrap();
+        listener
+    }
+
+    #[test]
+    fn a_stranger_is_not_heard() {
+        let dir = open_run_dir();
+        let listener = open_socket(dir.path());
+        let path = dir.path().to_owned();
+        let (over, is_over) = oneshot::channel();
+        let stranger = std::thread::spawn(move || {
+            let answer = as_user(4711, || {
+                let mut client = Client::connect(&path).expect("what is root's is asked");
+                client.ask(&Ask::Stop)
+            });
+            over.send(()).unwrap();
+            answer
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (ask, mut asks) = mpsc::channel(1);
+        runtime.block_on(async {
+            tokio::select! {
+                ended = listen(listener, ask) => panic!("it has ended: {ended:?}"),
+                told = is_over => told.unwrap(),
+            }
+        });
+        let answer = stranger.join().unwrap();
+        // Only root may become another user.
+        assert_eq!(answer.is_some(), geteuid().is_root());
+        assert!(answer.is_none_or(|answer| answer.is_err()));
+        assert!(asks.try_recv().is_err(), "nothing was asked");
+    }
+
+    #[test]
+    fn a_strangers_node_is_not_asked_but_by_root() {
+        let dir = open_run_dir();
+        let Some(_listener) = as_user(4711, || open_socket(dir.path())) else {
+            // Only root may become another user.
+            assert!(!geteuid().is_root());
+            return;
+        };
+        assert!(Client::connect(dir.path()).is_ok());
+        assert!(as_user(4711, || Client::connect(dir.path()).is_ok()).unwrap());
+        let refused = as_user(4712, || Client::connect(dir.path()).map(|_| ())).unwrap();
+        let line = refused.unwrap_err().to_string();
+        assert_eq!(line, "it is user 4711's, neither this user's nor root's");
+    }
 
     #[test]
     fn questions_are_answered_in_order_and_nonsense_is_refused() {

@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 use thiserror::Error;
 
-use crate::link::paths;
+use crate::link::{paths, peer};
 
 /// Others may look, but not write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -146,12 +146,16 @@ impl RunDir {
     }
 }
 
-/// The run dirs under `base` in which a supervisor answers.
+/// The run dirs under `base` in which a supervisor answers that is this user's or root's: in a folder of everybody's anybody may have one.
 pub fn living(base: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(base).into_iter().flatten().flatten();
     let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("pubsub-"));
     let mut dirs: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
-    dirs.retain(|dir| UnixStream::connect(paths::ctl(dir)).is_ok());
+    dirs.retain(|dir| {
+        let socket = UnixStream::connect(paths::ctl(dir));
+        let user = socket.and_then(|socket| peer::user_of(&socket));
+        user.is_ok_and(peer::is_ours)
+    });
     dirs.sort();
     dirs
 }
@@ -364,5 +368,19 @@ mod tests {
         let _other = std::os::unix::net::UnixListener::bind(paths::ctl(&other)).unwrap();
         drop(std::os::unix::net::UnixListener::bind(paths::ctl(&dead)).unwrap());
         assert_eq!(living(base.path()), [live]);
+    }
+
+    #[test]
+    fn nodes_of_strangers_are_not_found() {
+        let base = tempdir().unwrap();
+        let dir = base.path().join("pubsub-1");
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let bind = || std::os::unix::net::UnixListener::bind(paths::ctl(&dir)).unwrap();
+        let listener = peer::told::as_user(4711, bind);
+        // Only root may become another user, and it could connect.
+        assert_eq!(listener.is_some(), geteuid().is_root());
+        assert!(listener.is_none() || UnixStream::connect(paths::ctl(&dir)).is_ok());
+        assert!(living(base.path()).is_empty());
     }
 }
