@@ -9,15 +9,16 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::exposition::{Page, seconds};
-use crate::config::Config;
+use crate::config::{Config, Log, LogSync};
 use crate::telemetry::names::{self, Metric};
 use crate::telemetry::process::Process;
 use crate::telemetry::scoreboard::{Closed, Lost, Method, Rejected, Scoreboard, State, WorkerSlot};
+use pubsub_stream::Now;
 use pubsub_wire::ErrorCode;
 use std::iter;
 
 /// The page.
-pub fn page(board: &Scoreboard, config: &Config) -> String {
+pub fn page(now: Now, board: &Scoreboard, config: &Config) -> String {
     let mut page = Page::default();
     let labels = [
         ("node", config.node.as_str()),
@@ -29,6 +30,7 @@ pub fn page(board: &Scoreboard, config: &Config) -> String {
     let workers = Workers::of(board);
     workers.write(&mut page);
     hub(&mut page, board);
+    log(&mut page, now, board, config);
     loops(&mut page, board, &workers);
     processes(&mut page, board, &workers);
     page.text()
@@ -165,6 +167,10 @@ fn hub(page: &mut Page, board: &Scoreboard) {
         (names::HUB_RESTARTS_TOTAL, &hub.restarts),
         (names::HUB_WORKERS, &hub.workers),
         (names::HUB_READS_TOTAL, &hub.reads),
+        (names::HUB_READS_WAITING, &hub.reads_waiting),
+        (names::HUB_WORKERS_BEHIND, &hub.workers_behind),
+        (names::HUB_BEHIND_ENTRIES, &hub.behind_entries),
+        (names::HUB_RESTORING, &hub.restoring),
         (names::PUBLISHED_TOTAL, &hub.published),
         (names::PUBLISHED_BYTES_TOTAL, &hub.published_bytes),
         (names::PUBLISH_REFUSED_TOTAL, &hub.refused),
@@ -176,6 +182,49 @@ fn hub(page: &mut Page, board: &Scoreboard) {
         (names::KEYS, &hub.keys),
     ] {
         page.family(metric).sample(&[], load(number));
+    }
+}
+
+/// The hub's log; one in memory is at zero, and what is not known is left out.
+fn log(page: &mut Page, now: Now, board: &Scoreboard, config: &Config) {
+    let log = &board.hub().log;
+    for (metric, number) in [
+        (names::LOG_SEGMENTS, &log.segments),
+        (names::LOG_REMOVED_SEGMENTS_TOTAL, &log.removed_segments),
+        (names::LOG_REMOVED_BYTES_TOTAL, &log.removed_bytes),
+        (names::LOG_WRITTEN_BYTES_TOTAL, &log.written_bytes),
+        (names::LOG_FAILURES_TOTAL, &log.failures),
+        (names::LOG_REFUSED_TOTAL, &log.refused),
+        (names::LOG_SPACE_SHORT, &log.is_short),
+        (names::LOG_MENDED_INDEXES_TOTAL, &log.mended_indexes),
+        (names::LOG_READ_BYTES_TOTAL, &log.read_bytes),
+        (names::LOG_READ_ENTRIES_TOTAL, &log.read_entries),
+    ] {
+        page.family(metric).sample(&[], load(number));
+    }
+    for (metric, times) in [
+        (names::LOG_WRITE_SECONDS, &log.write),
+        (names::LOG_SYNC_SECONDS, &log.sync),
+        (names::LOG_SEAL_SECONDS, &log.seal),
+        (names::LOG_READ_SECONDS, &log.read),
+    ] {
+        page.family(metric).histogram(&[], &times.read());
+    }
+    let mut holes = page.family(names::LOG_HOLES);
+    holes.sample(&[("kind", "damaged")], load(&log.damaged));
+    holes.sample(&[("kind", "skipped")], load(&log.skipped));
+    let mut free = page.family(names::LOG_DISK_FREE_BYTES);
+    if let Some(bytes) = log.free_bytes() {
+        free.sample(&[], bytes);
+    }
+    let syncs = matches!(config.log, Log::Disk { .. }) && config.log_sync != LogSync::None;
+    let mut entries = page.family(names::LOG_UNSYNCED_ENTRIES);
+    if syncs {
+        entries.sample(&[], load(&log.unsynced));
+    }
+    let mut time = page.family(names::LOG_UNSYNCED_SECONDS);
+    if syncs {
+        time.sample(&[], seconds(log.unsynced_ns(now.mono_ns)));
     }
 }
 

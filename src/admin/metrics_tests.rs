@@ -3,7 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::admin::exposition::Labels;
 use crate::telemetry::names::Kind;
+
+const NOW: Now = Now {
+    mono_ns: 5_000_000_000,
+    wall_us: 1,
+};
 
 /// A family as read: its type, and its samples by name and labels.
 #[derive(Debug, Default)]
@@ -162,7 +168,11 @@ fn board() -> Scoreboard {
 }
 
 fn served(board: &Scoreboard) -> BTreeMap<String, Family> {
-    let text = page(board, &config());
+    served_at(board, &config(), NOW)
+}
+
+fn served_at(board: &Scoreboard, config: &Config, now: Now) -> BTreeMap<String, Family> {
+    let text = page(now, board, config);
     read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -250,6 +260,47 @@ fn the_numbers_are_those_of_the_scoreboard() {
 }
 
 #[test]
+fn of_a_log_on_disk_everything_is_served_and_of_one_in_memory_no_sync_and_no_disk() {
+    let board = board();
+    let log = &board.hub().log;
+    log.unsynced.store(3, Ordering::Relaxed);
+    log.unsynced_since_ns
+        .store(NOW.mono_ns - 250_000_000, Ordering::Relaxed);
+    log.free_bytes_and_one.store(1, Ordering::Relaxed);
+    log.skipped.store(2, Ordering::Relaxed);
+    log.sync.counts[30].store(4, Ordering::Relaxed);
+    let folder = "/var/lib/x".into();
+    let on_disk = Config {
+        log: Log::Disk { folder },
+        ..config()
+    };
+    let families = served_at(&board, &on_disk, NOW);
+    let wanted: [(&str, &Labels<'_>, f64); 6] = [
+        ("pubsub_log_unsynced_entries", &[], 3.0),
+        ("pubsub_log_unsynced_seconds", &[], 0.25),
+        ("pubsub_log_disk_free_bytes", &[], 0.0),
+        ("pubsub_log_holes", &[("kind", "damaged")], 0.0),
+        ("pubsub_log_holes", &[("kind", "skipped")], 2.0),
+        ("pubsub_log_sync_seconds_bucket", &[("le", "+Inf")], 4.0),
+    ];
+    for (name, labels, wanted) in wanted {
+        assert_eq!(value(&families, name, labels), Some(wanted), "{name}");
+    }
+    board.hub().clear_gauges();
+    let unsynced = "pubsub_log_unsynced_seconds";
+    let families = served_at(&board, &on_disk, NOW);
+    assert_eq!(value(&families, unsynced, &[]), Some(0.0));
+    let families = served(&board);
+    for name in [
+        unsynced,
+        "pubsub_log_unsynced_entries",
+        "pubsub_log_disk_free_bytes",
+    ] {
+        assert_eq!(value(&families, name, &[]), None, "{name}");
+    }
+}
+
+#[test]
 fn a_loss_of_every_kind_the_protocol_knows_is_served() {
     let families = served(&board());
     let reasons = [
@@ -301,6 +352,7 @@ fn buckets_never_fall_and_end_with_the_count() {
         assert!(counts.clone().count() > 0);
         for (name, count) in counts {
             let last = name.replace("_count{", "_bucket{\"le\": \"+Inf\", ");
+            let last = last.replace(", }", "}");
             assert_eq!(family.samples.get(&last), Some(count), "{last}");
         }
     }

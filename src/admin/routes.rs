@@ -94,7 +94,7 @@ pub fn answer(
         Asked::Metrics => text(
             StatusCode::OK,
             exposition::CONTENT_TYPE,
-            metrics::page(board, config),
+            metrics::page(clock::now(), board, config),
         ),
         Asked::Status => {
             let status = Status {

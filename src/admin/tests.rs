@@ -118,6 +118,9 @@ fn status_has_what_the_interface_promises() {
                 && status["hub"]["state"].is_string()
                 && status["hub"]["restarts"].is_u64()
         );
+        let log = &status["hub"]["log"];
+        assert_eq!(log["kind"], "memory");
+        assert!(log["bytes"].is_u64() && log["folder"].is_null(), "{log}");
         let worker = &status["workers"][1];
         for field in [
             "slot",

@@ -233,6 +233,7 @@ impl Hub {
             Ok(topic) => topic,
             Err(refused) => {
                 self.counters.refused += 1;
+                self.counters.no_room += u64::from(matches!(refused, Refused::NoRoom(_)));
                 return Err(refused);
             }
         };
@@ -269,6 +270,7 @@ impl Hub {
         let mut more = self.restore_some(now);
         self.failed = self.log.commit(now).err();
         if self.failed.is_some() {
+            self.counters.log_failures += 1;
             return false;
         }
         self.answer_held_back();
@@ -468,7 +470,7 @@ impl Hub {
         }
         let mut gone = std::mem::take(&mut self.gone);
         self.log.retain(now, &mut gone);
-        self.counters.evicted += gone.len() as u64;
+        self.counters.evicted += gone.iter().map(|gone| gone.entries).sum::<u64>();
         for gone in gone.drain(..) {
             self.note_gone(gone);
             self.forget_if_idle(gone.topic);

@@ -243,6 +243,8 @@ impl Shared {
     async fn failed(&self) -> HubError {
         self.failed.notified().await;
         let hub = self.hub.borrow();
+        // The last that is heard of this hub.
+        self.recorder.borrow_mut().record(clock::now(), &hub);
         let why = hub.failed().map(LogFailed::to_string);
         HubError::Log(why.unwrap_or_default())
     }

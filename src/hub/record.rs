@@ -3,8 +3,9 @@
 //! Owns what is copied, and how often, and the measuring of turns. Must not contain: the counting of publications. Driven by the
 //! hub's driver, which says how long each turn took and how late its timer came round.
 use super::core::Hub;
+use super::log::Meters;
 use super::settings::Counters;
-use crate::telemetry::scoreboard::{Scoreboard, advance};
+use crate::telemetry::scoreboard::{LogSlot, Scoreboard, advance};
 use pubsub_stream::{Histogram, Now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ const PAUSE_NS: u64 = 100_000_000;
 pub struct Recorder {
     scoreboard: Arc<Scoreboard>,
     seen: Counters,
+    log_seen: Meters,
     recorded_ns: u64,
     lag: Histogram,
     lag_seen: Histogram,
@@ -32,6 +34,7 @@ impl Recorder {
         Self {
             scoreboard,
             seen: Counters::default(),
+            log_seen: Meters::default(),
             recorded_ns: 0,
             lag: Histogram::default(),
             lag_seen: Histogram::default(),
@@ -90,7 +93,84 @@ impl Recorder {
             &mut seen.lost_entries,
         );
         advance(&slot.reads, total.reads, &mut seen.reads);
+        advance(&slot.log.refused, total.no_room, &mut seen.no_room);
+        advance(
+            &slot.log.failures,
+            total.log_failures,
+            &mut seen.log_failures,
+        );
+        self.record_readers(hub);
+        self.record_log(hub);
     }
+
+    /// How far the workers are, and what they wait for.
+    fn record_readers(&self, hub: &Hub) {
+        let (slot, head) = (self.scoreboard.hub(), hub.log().head());
+        let waiting = hub.workers.iter().map(|(_, worker)| worker.waiting());
+        set(&slot.reads_waiting, waiting.sum::<usize>() as u64);
+        let lags = hub.workers.iter().filter_map(|(_, worker)| worker.lag);
+        set(&slot.workers_behind, lags.clone().count() as u64);
+        let furthest = lags.map(|cursor| head - cursor).max();
+        set(&slot.behind_entries, furthest.unwrap_or(0).unsigned_abs());
+        set(&slot.restoring, u64::from(hub.is_restoring()));
+    }
+
+    /// What the log has done with its files.
+    fn record_log(&mut self, hub: &Hub) {
+        let (slot, log) = (&self.scoreboard.hub().log, hub.log());
+        set(&slot.acknowledged, log.acknowledged().unsigned_abs());
+        let Some(meters) = log.meters() else {
+            return;
+        };
+        let unsynced = meters.synced.map_or(0, |synced| log.head() - synced);
+        set(&slot.synced, meters.synced.unwrap_or(0).unsigned_abs());
+        set(&slot.unsynced, unsynced.unsigned_abs());
+        set(
+            &slot.unsynced_since_ns,
+            meters.unsynced_since_ns.unwrap_or(0),
+        );
+        set(&slot.segments, meters.segments);
+        set(&slot.is_short, u64::from(meters.is_short));
+        set(&slot.damaged, meters.damaged);
+        set(&slot.skipped, meters.skipped);
+        let free = meters.free_bytes.map_or(0, |free| free.saturating_add(1));
+        set(&slot.free_bytes_and_one, free);
+        count_log(slot, &meters, &mut self.log_seen);
+    }
+}
+
+/// What only rises, and what of it was counted before.
+fn count_log(slot: &LogSlot, now: &Meters, seen: &mut Meters) {
+    for (shared, total, seen) in [
+        (
+            &slot.written_bytes,
+            now.written_bytes,
+            &mut seen.written_bytes,
+        ),
+        (&slot.read_bytes, now.read_bytes, &mut seen.read_bytes),
+        (&slot.read_entries, now.read_entries, &mut seen.read_entries),
+        (
+            &slot.removed_segments,
+            now.removed_segments,
+            &mut seen.removed_segments,
+        ),
+        (
+            &slot.removed_bytes,
+            now.removed_bytes,
+            &mut seen.removed_bytes,
+        ),
+        (
+            &slot.mended_indexes,
+            now.mended_indexes,
+            &mut seen.mended_indexes,
+        ),
+    ] {
+        advance(shared, total, seen);
+    }
+    slot.write.advance(&now.write, &mut seen.write);
+    slot.sync.advance(&now.sync, &mut seen.sync);
+    slot.seal.advance(&now.seal, &mut seen.seal);
+    slot.read.advance(&now.read, &mut seen.read);
 }
 
 fn set(gauge: &AtomicU64, value: u64) {

@@ -122,6 +122,10 @@ pub struct Counters {
     pub published_bytes: u64,
     /// Publications refused.
     pub refused: u64,
+    /// Those of them that the log had no room for.
+    pub no_room: u64,
+    /// Logs that have failed: one at most, which is the end of the hub.
+    pub log_failures: u64,
     /// Entries that retention took.
     pub evicted: u64,
     /// Those of them that a worker's cursor had not reached although it wanted them, summed over workers.

@@ -159,8 +159,12 @@ impl Worker {
     /// Whether more requests of this worker should be read: not while acknowledgements have made the outbox twice as large as
     /// entries may, or `waiting_max` requests wait.
     pub(super) fn wants_input(&self, waiting_max: usize) -> bool {
-        self.outbox.len() < 2 * self.outbox_bytes
-            && self.reads.len() + self.parked.len() + self.held_back < waiting_max
+        self.outbox.len() < 2 * self.outbox_bytes && self.waiting() + self.held_back < waiting_max
+    }
+
+    /// How many of its reads and watches are not answered yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.reads.len() + self.parked.len()
     }
 
     /// Ends a run of entries, so that the worker knows how far it is.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::link::ctl::SlowOf;
-use crate::telemetry::status::{Reasons, Status, Worker};
+use crate::telemetry::status::{Log, Reasons, Status, Worker};
 
 /// Units of bytes, each 1024 times the one before.
 const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -65,6 +65,10 @@ pub fn status(status: &Status) -> String {
         status.epoch,
         bytes(hub.rss_bytes),
     ));
+    line(log(&hub.log));
+    if hub.restoring {
+        line("newest values and orders are still being read from the log".to_owned());
+    }
     let head = [
         "worker",
         "pid",
@@ -78,6 +82,32 @@ pub fn status(status: &Status) -> String {
         "restarts",
     ];
     text + &table(&head, status.workers.iter().map(worker).collect())
+}
+
+fn log(log: &Log) -> String {
+    let Some(disk) = &log.disk else {
+        return format!("log {}", log.kind);
+    };
+    let synced = match (disk.synced, disk.unsynced_ms) {
+        (Some(synced), Some(ms)) => format!("{synced} ({ms} ms behind)"),
+        _ => "never".to_owned(),
+    };
+    let free = match disk.free_bytes {
+        Some(free) if disk.space_short => format!("{}, too little", bytes(free)),
+        Some(free) => bytes(free),
+        None => "-".to_owned(),
+    };
+    format!(
+        "log {} in {}  {} segments  sync {}  acknowledged {}  synced {synced}  free {free}  {} refused  holes {} damaged, {} skipped",
+        log.kind,
+        disk.folder.display(),
+        disk.segments,
+        disk.sync,
+        log.acknowledged,
+        disk.refused,
+        disk.holes.damaged,
+        disk.holes.skipped,
+    )
 }
 
 fn worker(worker: &Worker) -> Vec<String> {
@@ -206,6 +236,7 @@ fn bytes(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::link::control::{SlowLag, SlowRow};
+    use crate::telemetry::status::{Holes, LogOnDisk};
     use pubsub_wire::value::Overflow;
 
     #[test]
@@ -233,6 +264,35 @@ mod tests {
         assert_eq!(
             [micros(None), micros(Some(36)), micros(Some(1500))],
             ["-", "36 us", "1.5 ms"]
+        );
+    }
+
+    #[test]
+    fn a_log_on_disk_says_how_it_is_and_one_in_memory_that_it_is_one() {
+        let mut of = Log {
+            kind: "memory".to_owned(),
+            ..Log::default()
+        };
+        assert_eq!(log(&of), "log memory");
+        let disk = LogOnDisk {
+            folder: "/d".into(),
+            sync: "always".to_owned(),
+            synced: Some(8),
+            unsynced_ms: Some(3),
+            segments: 2,
+            free_bytes: Some(2048),
+            space_short: true,
+            refused: 1,
+            holes: Holes {
+                damaged: 4,
+                skipped: 5,
+            },
+        };
+        (of.kind, of.acknowledged, of.disk) = ("disk".to_owned(), 9, Some(disk));
+        assert_eq!(
+            log(&of),
+            "log disk in /d  2 segments  sync always  acknowledged 9  synced 8 (3 ms behind)  free 2.0 KiB, too little  1 refused  \
+             holes 4 damaged, 5 skipped"
         );
     }
 

@@ -7,6 +7,7 @@
 //! - [`status`]: all of it as one object for people
 //! - [`names`]: every metric's name
 //! - [`logging`]: log lines
+pub mod log_slot;
 pub mod logging;
 pub mod names;
 pub mod process;

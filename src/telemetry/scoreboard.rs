@@ -20,6 +20,7 @@ use rustix::fs::{
 };
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+pub use super::log_slot::LogSlot;
 pub use super::slots::{
     AdminSlot, Closed, HubSlot, Lost, Method, NodeSlot, OUTCOMES, Rejected, SLOTS, SharedHistogram,
     State, WorkerSlot, advance,
@@ -28,7 +29,7 @@ pub use super::slots::{
 /// "pubsubsb" in ASCII: says that a descriptor really is a scoreboard.
 const MAGIC: u64 = 0x7075_6273_7562_7362;
 /// Rises with every change of the layout, so that a process never reads another build's numbers as its own.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 /// What must hold of a descriptor before it is mapped: nobody can shrink it afterwards.
 const SEALS: SealFlags = SealFlags::SHRINK
     .union(SealFlags::GROW)

@@ -10,6 +10,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+use super::log_slot::LogSlot;
 use pubsub_stream::{HISTOGRAM_BUCKETS, Histogram};
 use pubsub_wire::ErrorCode;
 
@@ -185,6 +186,14 @@ pub struct HubSlot {
     pub lost_entries: AtomicU64,
     /// Pieces of history answered.
     pub reads: AtomicU64,
+    /// Gauge: reads and watches of workers that wait for their answer.
+    pub reads_waiting: AtomicU64,
+    /// Gauge: workers whose cursor is behind the head.
+    pub workers_behind: AtomicU64,
+    /// Gauge: how many entries the furthest of them is behind.
+    pub behind_entries: AtomicU64,
+    /// Gauge: 1 while newest values and orders are read from a recovered log.
+    pub restoring: AtomicU64,
     /// Gauge: how late the loop came round last, microseconds.
     pub loop_lag_us: AtomicU64,
     /// Gauge: longest turn of the present process's loop, nanoseconds.
@@ -193,6 +202,8 @@ pub struct HubSlot {
     epoch: [AtomicU64; 4],
     /// How late the loop came round.
     pub loop_lag: SharedHistogram,
+    /// Its log.
+    pub log: LogSlot,
 }
 
 impl HubSlot {
@@ -252,12 +263,17 @@ impl HubSlot {
             &self.workers,
             &self.head,
             &self.first,
+            &self.reads_waiting,
+            &self.workers_behind,
+            &self.behind_entries,
+            &self.restoring,
             &self.loop_lag_us,
             &self.blocked_ns,
         ];
         for gauge in gauges {
             gauge.store(0, Ordering::Relaxed);
         }
+        self.log.clear_gauges();
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use pubsub_stream::{HISTOGRAM_BUCKETS, Histogram, Now};
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Process;
 use super::quantile::quantile_ns;
-use super::scoreboard::{Closed, Lost, Rejected, Scoreboard, State, WorkerSlot};
-use crate::config::Config;
+use super::scoreboard::{Closed, LogSlot, Lost, Rejected, Scoreboard, State, WorkerSlot};
+use crate::config::spec::log_sync_text;
+use crate::config::{self, Config, LogSync};
 use crate::link::ctl::SlowOf;
 
 /// A worker whose loop has not come round for this long is named.
@@ -140,12 +142,72 @@ pub struct Hub {
     pub log_entries: u64,
     /// Bytes the log holds.
     pub log_bytes: u64,
+    /// Its log.
+    #[serde(default)]
+    pub log: Log,
+    /// Newest values and orders are still being read from the log of the hub before.
+    #[serde(default)]
+    pub restoring: bool,
+    /// Workers that have yet to be told of what was numbered.
+    #[serde(default)]
+    pub workers_behind: u64,
+    /// Reads and watches of workers that wait for their answer.
+    #[serde(default)]
+    pub reads_waiting: u64,
     /// Keys whose newest value is kept.
     pub keys: u64,
     /// How late its loop came round last.
     pub loop_lag_us: u64,
     /// Resident memory.
     pub rss_bytes: u64,
+}
+
+/// The hub's log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Log {
+    /// `memory` or `disk`.
+    pub kind: String,
+    /// Bytes it holds.
+    pub bytes: u64,
+    /// Entries it holds.
+    pub entries: u64,
+    /// Newest offset whose publisher may be told that it is in the log.
+    pub acknowledged: u64,
+    /// What only one on disk has.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<LogOnDisk>,
+}
+
+/// What only a log on disk has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogOnDisk {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// When it syncs, as `--log-sync` has it.
+    pub sync: String,
+    /// Newest offset that lasts whatever happens to the machine; null where nobody syncs.
+    pub synced: Option<u64>,
+    /// How long the oldest entry has waited for its sync; null where nobody syncs.
+    pub unsynced_ms: Option<u64>,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes that its disk has left; null while nobody knows.
+    pub free_bytes: Option<u64>,
+    /// There is no space for its next segment.
+    pub space_short: bool,
+    /// Publications refused for want of room.
+    pub refused: u64,
+    /// What of it can't be read, as far as it is known.
+    pub holes: Holes,
+}
+
+/// Ranges of offsets that can't be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holes {
+    /// Something there is damaged.
+    pub damaged: u64,
+    /// They were skipped after a loss.
+    pub skipped: u64,
 }
 
 /// One worker.
@@ -201,7 +263,7 @@ impl Status {
             admin: config.admin,
             pid: load32(&node.supervisor_pid),
             totals: Totals::read(board),
-            hub: Hub::read(board),
+            hub: Hub::read(now, board, config),
             workers: (0..board.workers())
                 .map(|slot| Worker::read(now, slot, board.worker(slot)))
                 .collect(),
@@ -276,7 +338,7 @@ impl Delivery {
 }
 
 impl Hub {
-    fn read(board: &Scoreboard) -> Self {
+    fn read(now: Now, board: &Scoreboard, config: &Config) -> Self {
         let hub = board.hub();
         let pid = load32(&hub.pid);
         Self {
@@ -289,9 +351,53 @@ impl Hub {
             head: load(&hub.head),
             log_entries: load(&hub.log_entries),
             log_bytes: load(&hub.log_bytes),
+            log: Log::read(now, board, config),
+            restoring: load(&hub.restoring) != 0,
+            workers_behind: load(&hub.workers_behind),
+            reads_waiting: load(&hub.reads_waiting),
             keys: load(&hub.keys),
             loop_lag_us: load(&hub.loop_lag_us),
             rss_bytes: resident(pid),
+        }
+    }
+}
+
+impl Log {
+    fn read(now: Now, board: &Scoreboard, config: &Config) -> Self {
+        let hub = board.hub();
+        let (kind, disk) = match &config.log {
+            config::Log::Memory => ("memory", None),
+            config::Log::Disk { folder } => {
+                let of = LogOnDisk::read(now, &hub.log, folder.clone(), config.log_sync);
+                ("disk", Some(of))
+            }
+        };
+        Self {
+            kind: kind.to_owned(),
+            bytes: load(&hub.log_bytes),
+            entries: load(&hub.log_entries),
+            acknowledged: load(&hub.log.acknowledged),
+            disk,
+        }
+    }
+}
+
+impl LogOnDisk {
+    fn read(now: Now, log: &LogSlot, folder: PathBuf, sync: LogSync) -> Self {
+        let syncs = sync != LogSync::None;
+        Self {
+            folder,
+            sync: log_sync_text(sync),
+            synced: syncs.then(|| load(&log.synced)),
+            unsynced_ms: syncs.then(|| log.unsynced_ns(now.mono_ns) / 1_000_000),
+            segments: load(&log.segments),
+            free_bytes: log.free_bytes(),
+            space_short: load(&log.is_short) != 0,
+            refused: load(&log.refused),
+            holes: Holes {
+                damaged: load(&log.damaged),
+                skipped: load(&log.skipped),
+            },
         }
     }
 }

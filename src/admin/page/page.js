@@ -96,6 +96,9 @@ function render(status, at) {
   ]), 'no workers');
   const h = status.hub;
   show('hub', `${h.state}, pid ${h.pid || '–'}, ${h.restarts} restarts, ${h.workers} workers linked, ${count(status.topics)} topics, ${count(h.keys)} keys, log ${bytes(h.log_bytes)} in ${count(h.log_entries)} entries, offsets ${h.first} to ${h.head}, memory ${bytes(h.rss_bytes)}`, h.state !== 'up');
+  const l = h.log;
+  const disk = l.folder == null ? '' : `, in ${l.folder}, ${count(l.segments)} segments, sync ${l.sync}, acknowledged ${l.acknowledged}, synced ${l.synced == null ? 'never' : `${l.synced} (${count(l.unsynced_ms)} ms behind)`}, ${l.free_bytes == null ? '–' : bytes(l.free_bytes)} free${l.space_short ? ', too little' : ''}, ${count(l.refused)} refused, holes: ${l.holes.damaged} damaged, ${l.holes.skipped} skipped`;
+  show('log', `${l.kind}${disk}, ${count(h.workers_behind)} workers behind, ${count(h.reads_waiting)} reads waiting${h.restoring ? ', newest values are still being read from it' : ''}`, l.space_short || l.holes?.damaged > 0);
   const reasons = [['lost', t.lost], ['refused', t.rejected], ['closed', t.closed]];
   rows('reasons', reasons.flatMap(([what, by]) => Object.entries(by).filter(([, n]) => n > 0).map(([reason, n]) => [what, reason, count(n)])), 'none');
   rows('slowest', (status.slowest ?? []).map((s) => [

@@ -19,6 +19,7 @@ mod conformance;
 pub mod disk;
 pub mod memory;
 mod merge;
+mod meters;
 pub mod tool;
 
 use super::entry::{Entry, Publication};
@@ -30,6 +31,7 @@ use std::ops::ControlFlow;
 
 pub use disk::DiskLog;
 pub use memory::MemoryLog;
+pub use meters::Meters;
 
 /// One entry with what the hub needs to know of it without looking inside.
 #[derive(Debug, Clone)]
@@ -197,6 +199,11 @@ pub trait Log: std::fmt::Debug {
 
     /// After a start: the newest checkpoint, and when that is damaged the one before it.
     fn recall(&mut self) -> Option<Box<dyn Recall>> {
+        None
+    }
+
+    /// What it has done with its files, and how it is; `None`: it has none.
+    fn meters(&self) -> Option<Meters> {
         None
     }
 }

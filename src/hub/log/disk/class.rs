@@ -260,15 +260,20 @@ impl Class {
         self.extent(at).filter(|(of, ..)| *of == base).map(|_| at)
     }
 
-    /// Writes what was appended since the last time.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    /// Writes what was appended since the last time; how many bytes that were.
+    pub(super) fn write(&mut self) -> io::Result<u64> {
         let Some(active) = &mut self.active else {
-            return Ok(());
+            return Ok(0);
         };
-        active.write()?;
+        let bytes = active.write()?;
         let written = active.places.last;
         self.tail.trim(written);
-        Ok(())
+        Ok(bytes)
+    }
+
+    /// There is no space for the next segment.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Whether the active segment is to be sealed: a record of so many bytes has no room in it, or retention needs it.
@@ -328,6 +333,15 @@ impl Class {
         }
     }
 
+    /// The index of a sealed segment has been made anew; the segment's last offset, if it is still there.
+    pub(super) fn replace_index(&mut self, base: i64, file: IndexFile) -> Option<i64> {
+        let sealed = self.sealed.iter_mut().find(|sealed| sealed.base == base)?;
+        if let Index::File(index, _) = &mut sealed.index {
+            *index = file;
+        }
+        Some(sealed.last)
+    }
+
     /// The oldest sealed segment if the class holds more than its rule allows, or holds enough without it.
     pub(super) fn excess(&self, wall_us: u64) -> Option<&Sealed> {
         let oldest = self.sealed.front()?;
@@ -369,12 +383,14 @@ impl Active {
             .note(topic, entry.offset, at, entry.ts_us, known);
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self) -> io::Result<u64> {
         if self.batch.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.writer.append(self.batch.finish())?;
+        let bytes = self.batch.finish();
+        let written = bytes.len() as u64;
+        self.writer.append(bytes)?;
         self.batch.clear();
-        Ok(())
+        Ok(written)
     }
 }

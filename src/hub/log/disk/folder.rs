@@ -187,7 +187,8 @@ impl Folder {
         &self.meta.jumps
     }
 
-    /// Numbering goes on behind this range, of which something may have been seen; those before `floor` matter to nobody any more.
+    /// Numbering goes on behind this range, of which something may have been seen; those up to `floor`, which every
+    /// class has let go of, matter to nobody any more.
     pub fn note_jump(&mut self, jump: (i64, i64), floor: i64) -> io::Result<()> {
         self.meta.jumps.retain(|jump| jump.1 > floor);
         self.meta.jumps.push(jump);

@@ -1,22 +1,23 @@
 //! The thread that does for the log what a disk may make wait: syncs, the indexes of sealed segments, new segments, deletions, marks.
 //!
-//! Owns when a sync is due. Must not contain: what the log holds. Driven by the log, which gives it jobs and hears what became of them;
-//! a few jobs at most are under way: at most one of a kind for each class, and one deletion for each segment that retention takes.
+//! Owns when a sync is due, and how long each took. Must not contain: what the log holds, or what a job is (that is `jobs`).
+//! Driven by the log, which gives it jobs and hears what became of them; a few jobs at most are under way: at most one of a kind for each
+//! class, and one deletion for each segment that retention takes.
 //!
 //! Laws: what a sync has covered was written before it began. A sync that failed is never tried again, since the system may have
-//! dropped what it could not write: the log is told, and ends. Everything else that fails for want of space is tried again.
-use super::folder::{Folder, sync_dir};
-use super::index::IndexFile;
-use super::places::Places;
-use super::segment::Writer;
+//! dropped what it could not write: the log is told, and ends. Everything else that fails for want of space is tried again. However
+//! often a sync is due, a job that waits is done behind the next one.
+use super::chores::{free_bytes, is_full, sync_all};
+use super::folder::Folder;
+use super::jobs::{Done, Job, attempt};
 use crate::clock;
 use crate::config::LogSync;
-use rustix::fs::fdatasync;
+use crate::hub::log::Meters;
+use pubsub_stream::Histogram;
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -24,50 +25,8 @@ use std::time::Duration;
 /// What failed for want of space is tried again after this pause.
 const RETRY_NS: u64 = 1_000_000_000;
 
-/// What the log wants done.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// A segment is full: its bytes are to last, and its index is to be written.
-    Seal {
-        class: usize,
-        places: Arc<Places>,
-        file: Arc<File>,
-        /// The segment's.
-        path: PathBuf,
-        bytes: u32,
-    },
-    /// A segment is to be ready in this folder before it is needed.
-    Prepare {
-        class: usize,
-        folder: PathBuf,
-        capacity: u64,
-    },
-    /// These files are to go, all of one folder.
-    Remove(Vec<PathBuf>),
-    /// Offsets up to here may be given.
-    Reserve(i64),
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(super) enum Done {
-    /// A segment's index is written.
-    Sealed {
-        class: usize,
-        base: i64,
-        index: IndexFile,
-    },
-    /// A segment is ready.
-    Prepared { class: usize, writer: Writer },
-    /// There is no room for a segment.
-    NoRoom { class: usize },
-    /// Offsets up to here may be given, also after a crash.
-    Reserved(i64),
-    /// Everything written up to this offset lasts.
-    Synced(i64),
-    /// A sync has failed, or something that can't be tried again.
-    Failed { what: String, error: io::Error },
-}
+/// Free space is looked at so often: others may fill the disk while this log is quiet.
+const SPACE_NS: u64 = 5_000_000_000;
 
 /// Tells whoever drives the log that there is something to hear.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -95,6 +54,16 @@ struct State {
     done: VecDeque<Done>,
     /// Files written since their last sync.
     dirty: Vec<Arc<File>>,
+    /// When the oldest of that was.
+    dirty_since_ns: u64,
+    /// When the oldest of what the sync under way is to cover was written.
+    syncing_since_ns: Option<u64>,
+    /// How long syncs took.
+    sync: Histogram,
+    /// How long segments took to be sealed.
+    seal: Histogram,
+    /// Space that the disk has left, if that can be said.
+    free_bytes: Option<u64>,
     /// Newest offset written.
     written: i64,
     /// Newest offset given, when the log is closed in order.
@@ -115,6 +84,8 @@ impl Keeper {
             sync,
             wake,
             synced_ns: clock::mono_ns(),
+            owes_job: false,
+            look_ns: 0,
             again: VecDeque::new(),
         };
         let thread = Builder::new()
@@ -133,7 +104,7 @@ impl Keeper {
     }
 
     /// Bytes up to `offset` have been written to these files.
-    pub(super) fn note_written(&self, files: Vec<Arc<File>>, offset: i64) {
+    pub(super) fn note_written(&self, now_ns: u64, files: Vec<Arc<File>>, offset: i64) {
         let mut state = self.shared.lock();
         let was_clean = state.dirty.is_empty();
         for file in files {
@@ -143,8 +114,19 @@ impl Keeper {
         }
         state.written = offset;
         if was_clean {
+            state.dirty_since_ns = now_ns;
             self.shared.changed.notify_one();
         }
+    }
+
+    /// Says what it has counted.
+    pub(super) fn meter(&self, meters: &mut Meters) {
+        let state = self.shared.lock();
+        let waits = (!state.dirty.is_empty()).then_some(state.dirty_since_ns);
+        meters.unsynced_since_ns = state.syncing_since_ns.or(waits);
+        meters.sync.clone_from(&state.sync);
+        meters.seal.clone_from(&state.seal);
+        meters.free_bytes = state.free_bytes;
     }
 
     /// The log ends in order: no larger offset than this was given, so the next one goes on behind it.
@@ -184,6 +166,10 @@ struct Work {
     wake: Wake,
     /// When the last sync began.
     synced_ns: u64,
+    /// A sync has gone before the jobs that wait.
+    owes_job: bool,
+    /// When free space is to be looked at.
+    look_ns: u64,
     /// What had no space, and when it is tried again.
     again: VecDeque<(u64, Job)>,
 }
@@ -192,6 +178,7 @@ struct Work {
 enum Next {
     Job(Job),
     Sync(Vec<Arc<File>>, i64),
+    Look,
     Stop,
 }
 
@@ -200,16 +187,10 @@ impl Work {
         loop {
             match self.next() {
                 Next::Stop => return self.close(),
-                Next::Sync(files, upto) => {
-                    self.synced_ns = clock::mono_ns();
-                    let done = match sync_all(&files) {
-                        Ok(()) => Done::Synced(upto),
-                        Err(error) => Done::Failed {
-                            what: "the log could not be synced".to_owned(),
-                            error,
-                        },
-                    };
-                    self.tell(done);
+                Next::Sync(files, upto) => self.sync_files(&files, upto),
+                Next::Look => {
+                    let free = free_bytes(self.folder.path());
+                    self.shared.lock().free_bytes = free;
                 }
                 Next::Job(job) => {
                     if let Some(done) = self.carry_out(job) {
@@ -227,10 +208,14 @@ impl Work {
         loop {
             let due_ns = self.due_ns(&state);
             let now_ns = clock::mono_ns();
-            if due_ns.is_some_and(|due| due <= now_ns || state.stop) {
+            let owes_job = self.owes_job && !state.jobs.is_empty();
+            if !owes_job && due_ns.is_some_and(|due| due <= now_ns || state.stop) {
+                self.owes_job = true;
+                state.syncing_since_ns = Some(state.dirty_since_ns);
                 let files = std::mem::take(&mut state.dirty);
                 return Next::Sync(files, state.written);
             }
+            self.owes_job = false;
             if let Some(job) = state.jobs.pop_front() {
                 return Next::Job(job);
             }
@@ -243,13 +228,36 @@ impl Work {
             {
                 return Next::Job(job);
             }
-            let pause = due_ns.into_iter().chain(again_ns).min();
-            let pause = pause.map_or(u64::MAX, |at| at - now_ns);
+            if self.look_ns <= now_ns {
+                self.look_ns = now_ns.saturating_add(SPACE_NS);
+                return Next::Look;
+            }
+            let others = due_ns.into_iter().chain(again_ns);
+            let pause = others.fold(self.look_ns, u64::min) - now_ns;
             let waited = shared
                 .changed
                 .wait_timeout(state, Duration::from_nanos(pause));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn sync_files(&mut self, files: &[Arc<File>], upto: i64) {
+        self.synced_ns = clock::mono_ns();
+        let outcome = sync_all(files);
+        let took_ns = clock::mono_ns().saturating_sub(self.synced_ns);
+        let done = match outcome {
+            Ok(()) => {
+                let mut state = self.shared.lock();
+                state.sync.record(took_ns);
+                state.syncing_since_ns = None;
+                Done::Synced(upto)
+            }
+            Err(error) => Done::Failed {
+                what: "the log could not be synced".to_owned(),
+                error,
+            },
+        };
+        self.tell(done);
     }
 
     fn close(&self) {
@@ -277,8 +285,15 @@ impl Work {
 
     /// Does it, or puts it off for want of space.
     fn carry_out(&mut self, job: Job) -> Option<Done> {
-        match self.attempt(&job) {
-            Ok(done) => done,
+        let begun_ns = clock::mono_ns();
+        match attempt(&job, &self.folder, self.sync) {
+            Ok(done) => {
+                if let Some(Done::Sealed { .. }) = done {
+                    let took_ns = clock::mono_ns().saturating_sub(begun_ns);
+                    self.shared.lock().seal.record(took_ns);
+                }
+                done
+            }
             Err((_, error)) if is_full(&error) => {
                 let no_room = match &job {
                     Job::Prepare { class, .. } => Some(Done::NoRoom { class: *class }),
@@ -290,63 +305,6 @@ impl Work {
             }
             Err((what, error)) => Some(Done::Failed { what, error }),
         }
-    }
-
-    fn attempt(&self, job: &Job) -> Result<Option<Done>, (String, io::Error)> {
-        match job {
-            Job::Seal {
-                class,
-                places,
-                file,
-                path,
-                bytes,
-            } => self.seal(*class, places, file, (path, *bytes)).map(Some),
-            Job::Prepare {
-                class,
-                folder,
-                capacity,
-            } => {
-                let writer = Writer::prepare(folder, *capacity).map_err(|error| {
-                    (
-                        format!("no segment could be made in {}", folder.display()),
-                        error,
-                    )
-                })?;
-                Ok(Some(Done::Prepared {
-                    class: *class,
-                    writer,
-                }))
-            }
-            Job::Remove(paths) => {
-                remove(paths);
-                Ok(None)
-            }
-            Job::Reserve(upto) => {
-                let reserved = self.folder.reserve(*upto);
-                reserved.map_err(|error| ("the mark could not be written".to_owned(), error))?;
-                Ok(Some(Done::Reserved(*upto)))
-            }
-        }
-    }
-
-    fn seal(
-        &self,
-        class: usize,
-        places: &Places,
-        file: &File,
-        (path, bytes): (&Path, u32),
-    ) -> Result<Done, (String, io::Error)> {
-        let failed = |error| (format!("{} could not be sealed", path.display()), error);
-        if self.sync != LogSync::None {
-            fdatasync(file).map_err(|error| failed(error.into()))?;
-        }
-        let index =
-            write_index(path, &places.encode(places.topics.values(), bytes)).map_err(failed)?;
-        Ok(Done::Sealed {
-            class,
-            base: places.base,
-            index,
-        })
     }
 
     fn tell(&self, done: Done) {
@@ -361,49 +319,40 @@ impl Work {
     }
 }
 
-fn sync_all(files: &[Arc<File>]) -> io::Result<()> {
-    for file in files {
-        fdatasync(file)?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Writes a segment's index: aside, so that a name is only ever that of a whole one.
-pub(super) fn write_index(segment: &Path, bytes: &[u8]) -> io::Result<IndexFile> {
-    let (aside, path) = (
-        segment.with_extension("idx.new"),
-        segment.with_extension("idx"),
-    );
-    let mut file = File::create(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&aside, &path)?;
-    if let Some(folder) = path.parent() {
-        sync_dir(folder)?;
-    }
-    IndexFile::open(&path).map_err(io::Error::other)
-}
-
-/// What can't be removed now is found and removed when the folder is opened the next time.
-fn remove(paths: &[PathBuf]) {
-    for path in paths {
-        if let Err(error) = fs::remove_file(path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %path.display(), %error, "a part of the log that is over its limits can't be removed");
+    #[test]
+    fn a_job_waits_for_one_sync_and_not_for_as_long_as_there_is_something_to_sync() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(path.path(), "e", 1).unwrap());
+        let file = Arc::new(File::open(path.path()).unwrap());
+        let mut work = Work {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+            folder,
+            sync: LogSync::Always,
+            wake: Arc::new(|| {}),
+            synced_ns: 0,
+            owes_job: false,
+            look_ns: u64::MAX,
+            again: VecDeque::new(),
+        };
+        let mut done = Vec::new();
+        for upto in [1, 2] {
+            work.shared.lock().jobs.push_back(Job::Reserve(upto));
         }
+        for _ in 0..4 {
+            work.shared.lock().dirty.push(Arc::clone(&file));
+            done.push(match work.next() {
+                Next::Sync(..) => 's',
+                Next::Job(_) => 'j',
+                Next::Look | Next::Stop => '-',
+            });
+        }
+        assert_eq!(done, ['s', 'j', 's', 'j']);
     }
-    if let Some(folder) = paths.first().and_then(|path| path.parent())
-        && let Err(error) = sync_dir(folder)
-    {
-        tracing::warn!(folder = %folder.display(), %error, "a folder of the log can't be synced");
-    }
-}
-
-/// Whether it is space that is wanting.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }

@@ -25,18 +25,24 @@
 //! - [`recover`]: what is whole after a crash
 //! - `places`: where records are while there is no index yet
 //! - `tail`: the newest entries in memory
+//! - `holes`: what can't be read; `mend`: indexes made anew; `counts`: what is counted
 //! - `class`: the segments of one retention class
 //! - [`checkpoint`]: files of newest values and orders
-//! - `keeper`: the thread for what is slow
+//! - `keeper`: the thread for what is slow; `jobs`: what it is asked for; `chores`: what is done to files
 //! - `scan`: a walk over a class; `topic_walk`: over one topic; `cache`: what they read of indexes
 //! - `open`: from a folder to a log; `write`: what is appended on its way into the files; `retain`: what leaves; `read`: reads and counts
 mod cache;
 pub mod checkpoint;
+mod chores;
 mod class;
+mod counts;
 pub mod folder;
 pub mod format;
+mod holes;
 pub mod index;
+mod jobs;
 mod keeper;
+mod mend;
 mod open;
 mod places;
 mod read;
@@ -49,16 +55,19 @@ mod topic_walk;
 mod write;
 
 use super::checkpoint::{Recall, Saving};
-use super::{Backward, Gone, Held, Log, LogFailed, NoRoom, Past, Scope, Size};
+use super::{Backward, Gone, Held, Log, LogFailed, Meters, NoRoom, Past, Scope, Size};
 use crate::config::LogSync;
 use crate::hub::entry::{Entry, Publication};
 use crate::hub::topics::TopicId;
 use cache::Cache;
 use checkpoint::{Checkpoints, Stamps};
 use class::{Class, Index};
+use counts::Counts;
 use format::RECORD_HEAD_BYTES;
 use hashbrown::HashMap;
+use holes::Holes;
 use keeper::Keeper;
+use mend::Mending;
 use places::Known;
 use pubsub_stream::Now;
 use pubsub_stream::hub::EntryRef;
@@ -89,6 +98,14 @@ pub struct DiskLog {
     /// A mark up to here was asked for.
     asked: i64,
     floor: i64,
+    /// After a start this is the floor of the whole log: of topics that have no entry left the folder says nothing, so any of them may
+    /// have lost something up to there. Who resumes a pattern, or a topic without entries, from before it is told of a gap that may be
+    /// none. That is only who was away for so long that the oldest segment has left since, or who follows topics so quiet that nothing came
+    /// for as long; topics that have entries know their floor exactly, and a worker's own stream goes on at its position whatever this is.
+    ///
+    /// To be exact the folder would have to keep the name and last offset of every topic that has left as a whole, bounded, and made to
+    /// last before each deletion; and the contract would have to ask for the floor by name. Such a list would have to be right in every
+    /// crash, since a floor that is too low is a loss that nobody is told of: a gap too many costs a reader a look at the newest values.
     forgotten_floor: i64,
     synced: i64,
     sync: LogSync,
@@ -98,8 +115,9 @@ pub struct DiskLog {
     by_name: HashMap<Arc<str>, TopicId>,
     /// Topics that were recovered and have no number yet.
     recovered: HashMap<Arc<str>, Recovered>,
-    /// Ranges of offsets, first and last, in which something can't be read.
-    holes: RefCell<Vec<(i64, i64)>>,
+    holes: Holes,
+    counts: Counts,
+    mending: Mending,
     cache: RefCell<Cache>,
     spots: RefCell<Spots>,
     checkpoints: Checkpoints,
@@ -157,27 +175,6 @@ impl DiskLog {
                 .excess(now.wall_us)
                 .is_some_and(|oldest| oldest.last > covered)
         })
-    }
-
-    /// The last position from `position` on before which there is no hole that is known.
-    fn hole_after(&self, position: i64) -> i64 {
-        let holes = self.holes.borrow();
-        let ahead = holes.iter().filter(|hole| hole.1 > position);
-        let stops = ahead.map(|hole| (hole.0 - 1).max(position));
-        stops.min().unwrap_or(i64::MAX)
-    }
-
-    /// Keeps that something in this range can't be read.
-    fn note_hole(&self, first: i64, last: i64) {
-        let mut holes = self.holes.borrow_mut();
-        if !holes.contains(&(first, last)) {
-            tracing::error!(
-                first,
-                last,
-                "a part of the log can't be read; who comes to it is told of a gap"
-            );
-            holes.push((first, last));
-        }
     }
 }
 
@@ -339,10 +336,11 @@ impl Log for DiskLog {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        self.write_all()?;
+        self.write_all(now)?;
         self.hear()?;
         self.checkpoints.hear();
         self.reserve();
+        self.ask_to_mend();
         for number in 0..self.classes.len() {
             if self.classes[number].is_due(now.wall_us) {
                 self.seal(number)?;
@@ -363,9 +361,7 @@ impl Log for DiskLog {
     }
 
     fn hole_at(&self, position: i64) -> Option<i64> {
-        let holes = self.holes.borrow();
-        let covers = |hole: &&(i64, i64)| (hole.0..=hole.1).contains(&(position + 1));
-        holes.iter().filter(covers).map(|hole| hole.1).max()
+        self.holes.at(position)
     }
 
     fn read(
@@ -376,20 +372,20 @@ impl Log for DiskLog {
         scan: &mut usize,
         visit: &mut dyn FnMut(&Held) -> ControlFlow<()>,
     ) -> i64 {
-        let upto = upto.min(self.hole_after(after));
-        match scope {
+        let upto = upto.min(self.holes.stop_after(after));
+        self.counts.time(|| match scope {
             Scope::All => self.read_classes(&|_| true, (after, upto), scan, visit),
             Scope::Matching(wanted) => self.read_classes(wanted, (after, upto), scan, visit),
             Scope::Topics(topics) => self.read_topics(topics, (after, upto), scan, visit),
-        }
+        })
     }
 
     fn rewind(&self, scope: Scope<'_>, floor: i64, back: &mut Backward, scan: &mut usize) -> bool {
-        match scope {
+        self.counts.time(|| match scope {
             Scope::All => self.rewind_classes(&|_| true, floor, back, scan),
             Scope::Matching(wanted) => self.rewind_classes(wanted, floor, back, scan),
             Scope::Topics(topics) => self.rewind_topics(topics, floor, back, scan),
-        }
+        })
     }
 
     fn retain(&mut self, now: Now, gone: &mut Vec<Gone>) {
@@ -425,6 +421,10 @@ impl Log for DiskLog {
     fn recall(&mut self) -> Option<Box<dyn Recall>> {
         let reader = self.checkpoints.recall(self.stamps)?;
         Some(Box::new(reader))
+    }
+
+    fn meters(&self) -> Option<Meters> {
+        Some(self.meters_now())
     }
 }
 

@@ -6,11 +6,15 @@
 //! Nothing is ever appended to a segment of another run: what is not sealed yet is scanned, cut where a write was torn, and sealed.
 use super::cache::Cache;
 use super::checkpoint::{Checkpoints, Stamps};
+use super::chores::write_index;
 use super::class::{Class, Index, Sealed};
+use super::counts::Counts;
 use super::folder::{Folder, FolderError, Kind};
 use super::format::SegmentHead;
+use super::holes::Holes;
 use super::index::{IndexError, IndexFile};
-use super::keeper::{Keeper, Wake, write_index};
+use super::keeper::{Keeper, Wake};
+use super::mend::Mending;
 use super::places::{OfTopic, Places, Sparse};
 use super::read::Spots;
 use super::recover;
@@ -103,6 +107,7 @@ impl DiskLog {
             recovery.take(found)?;
         }
         let floor = recovery.classes.iter().map(Class::floor).max().unwrap_or(0);
+        let passed = recovery.classes.iter().map(Class::floor).min().unwrap_or(0);
         let last = recovery.classes.iter().map(Class::last).max().unwrap_or(0);
         let marked = folder.mark().map_or(0, |mark| mark.upto);
         let goes_on = folder.mark().is_none_or(|mark| match mark.kind {
@@ -122,10 +127,11 @@ impl DiskLog {
                 "what was published last may be lost; offsets go on behind all that may have been given"
             );
             folder
-                .note_jump((last + 1, head), floor)
+                .note_jump((last + 1, head), passed)
                 .map_err(in_file(options.folder))?;
         }
-        recovery.holes.extend(folder.jumps());
+        let mut holes = Holes::new(recovery.holes, folder.jumps());
+        holes.forget_upto(0, passed);
         let folder = Arc::new(folder);
         folder
             .reserve(head + RESERVE)
@@ -149,7 +155,7 @@ impl DiskLog {
             mark: head + RESERVE,
             asked: head + RESERVE,
             floor,
-            // Which topics had entries that have left and have none now is not known.
+            // See `DiskLog::forgotten_floor`.
             forgotten_floor: floor,
             synced: head,
             sync: options.sync,
@@ -157,7 +163,9 @@ impl DiskLog {
             topics: Vec::new(),
             by_name: HashMap::new(),
             recovered: recovery.topics,
-            holes: RefCell::new(recovery.holes),
+            holes,
+            counts: Counts::default(),
+            mending: Mending::default(),
             cache: RefCell::new(Cache::default()),
             spots: RefCell::new(Spots::default()),
             checkpoints,

@@ -72,7 +72,7 @@ impl DiskLog {
             let offset = match next {
                 Next::Entry(offset) => offset,
                 Next::Hole(first, last) => {
-                    self.note_hole(first, last);
+                    self.holes.note(first, last);
                     break first - 1;
                 }
                 Next::End => break upto,
@@ -115,7 +115,7 @@ impl DiskLog {
             };
             let (topic, walk) = &mut walks[at];
             let (Next::Entry(_), Ok(shown)) = (next, walk.shown()) else {
-                self.note_hole(offset, last);
+                self.holes.note(offset, last);
                 return offset - 1;
             };
             let held = self.held(shown, *topic);
@@ -293,6 +293,8 @@ impl DiskLog {
     }
 
     fn keep_blocks(&self, walks: Vec<(usize, Scan<'_>)>) {
+        let read = walks.iter().map(|(_, walk)| walk.read_bytes());
+        self.counts.note_read(read.sum());
         let blocks = walks.into_iter().map(|(_, walk)| walk.into_block());
         let mut kept = self.blocks.borrow_mut();
         kept.extend(blocks.filter(|block| block.capacity() > 0));
@@ -327,6 +329,7 @@ impl DiskLog {
             Shown::Held(held) => return held.clone(),
             Shown::Record(entry, origin) => (entry, origin),
         };
+        self.counts.note_entry();
         let mono_ns = match origin {
             Origin::Here => entry.mono_ns,
             Origin::Foreign => self.stamps.mono_ns(entry.ts_us),

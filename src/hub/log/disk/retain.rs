@@ -2,8 +2,8 @@
 //!
 //! Owns that topics' floors and counts follow. Must not contain: when a segment has to leave (that is the class's rule). Driven by the log's
 //! contract.
-use super::class::{Index, Sealed};
-use super::keeper::Job;
+use super::class::{Class, Index, Sealed};
+use super::jobs::Job;
 use super::{DiskLog, bit, index, places};
 use crate::hub::log::Gone;
 use crate::hub::topics::TopicId;
@@ -17,6 +17,8 @@ impl DiskLog {
             return;
         };
         self.floor = self.floor.max(sealed.last);
+        self.counts.removed_segments += 1;
+        self.counts.removed_bytes += u64::from(sealed.bytes);
         let before = gone.len();
         let listed = each_topic(&sealed.index, &mut |name, ordinal, count, first, last| {
             let Some(&topic) = self.by_name.get(name) else {
@@ -38,8 +40,9 @@ impl DiskLog {
         }
         gone[before..].sort_unstable_by_key(|gone| gone.last);
         self.cache.get_mut().forget_segment((number, sealed.base));
-        let last = sealed.last;
-        self.holes.get_mut().retain(|hole| hole.1 > last);
+        self.mending.forget((number, sealed.base));
+        let floor = self.classes.iter().map(Class::floor).min().unwrap_or(0);
+        self.holes.forget_upto(sealed.last, floor);
         let class = &mut self.classes[number];
         let index = sealed.path.with_extension("idx");
         class.remains.extend([sealed.path, index]);

@@ -46,6 +46,8 @@ pub(super) struct Scan<'a> {
     block: Vec<u8>,
     /// Byte of the file at which the block begins.
     block_at: u32,
+    /// Bytes read so far.
+    read_bytes: u64,
     next: Option<Next>,
     /// The next entry's place in the block.
     found: Range<usize>,
@@ -89,6 +91,7 @@ impl<'a> Scan<'a> {
             position,
             block,
             block_at: 0,
+            read_bytes: 0,
             next: None,
             found: 0..0,
         };
@@ -166,6 +169,11 @@ impl<'a> Scan<'a> {
             (State::Tail(_), _) | (_, Some(Next::Hole(..))) => None,
             (State::File(spot), _) => Some(spot),
         }
+    }
+
+    /// How many bytes of the files were read.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes
     }
 
     /// Gives the buffer back.
@@ -315,6 +323,7 @@ impl<'a> Scan<'a> {
             let bytes = wanted.max(BLOCK_BYTES).min(there);
             read_at(file, u64::from(spot.at), bytes, &mut self.block).map_err(|_| Unreadable)?;
             self.block_at = spot.at;
+            self.read_bytes += self.block.len() as u64;
         }
         Ok(&self.block[(spot.at - self.block_at) as usize..])
     }

@@ -1,4 +1,7 @@
 //! The log on disk: what every log promises, and what only it does.
+mod mend;
+mod skipped;
+
 use super::*;
 use crate::config::Retain;
 use crate::hub::log::conformance::{self, Reopened};

@@ -176,6 +176,7 @@ impl<'a> TopicWalk<'a> {
             )
             .map_err(|_| Fault::Shape)?;
             self.block_at = place.at;
+            self.log.counts.note_read(self.block.len() as u64);
         }
     }
 
@@ -204,6 +205,9 @@ impl<'a> TopicWalk<'a> {
             self.row = row;
         } else {
             let extent = self.class.extent(self.segment);
+            if let Some((base, ..)) = extent {
+                self.log.mending.note((self.number, base));
+            }
             self.unreadable = extent.map(|(base, last, _)| (base, last));
         }
     }

@@ -1,12 +1,14 @@
 //! What is appended on its way into the files: segments that begin and end, batches that are written, and what the keeper is asked for.
 //!
 //! Owns the order of these. Must not contain: what is known of topics. Driven by the log's contract.
+use super::chores::is_full;
 use super::class::{Active, Class, Spare};
 use super::format::{self, BatchWriter, SegmentHead};
-use super::keeper::{self, Done, Job};
+use super::jobs::{Done, Job};
 use super::places::Places;
 use super::segment::Writer;
 use super::{DiskLog, RESERVE};
+use crate::clock;
 use crate::config::LogSync;
 use crate::hub::log::LogFailed;
 use pubsub_stream::Now;
@@ -53,11 +55,12 @@ impl DiskLog {
 
     pub(super) fn write(&mut self, number: usize) -> Result<(), LogFailed> {
         let class = &mut self.classes[number];
-        let written = class.write();
-        written.map_err(|source| LogFailed {
+        let written = class.write().map_err(|source| LogFailed {
             what: format!("the log could not be written in {}", class.folder.display()),
             source,
-        })
+        })?;
+        self.counts.written_bytes += written;
+        Ok(())
     }
 
     /// Has a class an active segment with room for a record of so many bytes.
@@ -140,6 +143,7 @@ impl DiskLog {
         for done in self.keeper.heard() {
             match done {
                 Done::Sealed { class, base, index } => self.classes[class].set_index(base, index),
+                Done::Mended { class, base, index } => self.on_mended((class, base), index),
                 Done::Prepared { class, writer } => self.classes[class].take_spare(writer),
                 Done::NoRoom { class } => self.classes[class].note_short(),
                 Done::Reserved(upto) => self.mark = upto,
@@ -164,23 +168,26 @@ impl DiskLog {
     }
 
     /// Writes every class's batch.
-    pub(super) fn write_all(&mut self) -> Result<(), LogFailed> {
-        let mut written = false;
+    pub(super) fn write_all(&mut self, now: Now) -> Result<(), LogFailed> {
+        if !self.classes.iter().any(Class::has_batch) {
+            return Ok(());
+        }
+        let begun_ns = clock::mono_ns();
         for number in 0..self.classes.len() {
-            let active = self.classes[number].active.as_ref();
-            if active.is_some_and(|active| !active.batch.is_empty()) {
+            if self.classes[number].has_batch() {
                 self.write(number)?;
-                written = true;
             }
         }
-        if written && self.sync != LogSync::None {
-            self.note_written();
+        let took_ns = clock::mono_ns().saturating_sub(begun_ns);
+        self.counts.write.record(took_ns);
+        if self.sync != LogSync::None {
+            self.note_written(now);
         }
         Ok(())
     }
 
     /// Tells the keeper what is to be synced: files, and folders that have new names in them.
-    pub(super) fn note_written(&mut self) {
+    fn note_written(&mut self, now: Now) {
         let mut files = Vec::with_capacity(2 * self.classes.len());
         for class in &mut self.classes {
             let Some(active) = &mut class.active else {
@@ -191,11 +198,17 @@ impl DiskLog {
                 files.push(Arc::clone(&class.folder_file));
             }
         }
-        self.keeper.note_written(files, self.head);
+        self.keeper.note_written(now.mono_ns, files, self.head);
     }
 }
 
 impl Class {
+    /// Whether something was appended that is not written.
+    fn has_batch(&self) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|active| !active.batch.is_empty())
+    }
+
     /// The next segment is ready.
     fn take_spare(&mut self, writer: Writer) {
         self.spare = Spare::Ready(writer);
@@ -212,7 +225,7 @@ impl Class {
     }
 
     fn no_segment(&mut self, error: io::Error, now: Now) -> NoSegment {
-        if keeper::is_full(&error) {
+        if is_full(&error) {
             self.again_ns = now.mono_ns.saturating_add(AGAIN_NS);
             return NoSegment::NoRoom;
         }
