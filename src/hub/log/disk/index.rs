@@ -335,18 +335,20 @@ impl Directory {
         let mut bytes = Vec::new();
         for (_, row) in same {
             let left = (end - begin).checked_sub(*row).ok_or(Fault::Shape)?;
-            let length = (ROW_BYTES + name.len() + CRC_BYTES).min(left as usize);
-            read_at(
-                &index.file,
-                u64::from(begin) + u64::from(*row),
-                length,
-                &mut bytes,
-            )?;
-            match read_row(&bytes) {
-                Ok((row, _)) if &*row.name == name => return Ok(Some(row)),
-                // Another one of the same hash.
-                Ok(_) | Err(Fault::Short { .. }) => {}
-                Err(fault) => return Err(fault.into()),
+            let mut length = (ROW_BYTES + name.len() + CRC_BYTES).min(left as usize);
+            let found = loop {
+                let at = u64::from(begin) + u64::from(*row);
+                read_at(&index.file, at, length, &mut bytes)?;
+                match read_row(&bytes) {
+                    // Another one of the same hash, with a longer name: if its check says so, too.
+                    Err(Fault::Short { needed }) if needed > length && needed <= left as usize => {
+                        length = needed;
+                    }
+                    read => break read?.0,
+                }
+            };
+            if &*found.name == name {
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -519,6 +521,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_row_whose_length_is_damaged_is_not_taken_for_that_of_another_topic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.idx");
+        let topics = Topics::from([("a".to_owned(), (0, 0, vec![(1, 40)]))]);
+        let mut bytes = written(&topics);
+        fs::write(&path, &bytes).unwrap();
+        let (rows, _) = IndexFile::open(&path).unwrap().bounds(ROWS);
+        bytes[rows as usize + ROW_BYTES - 2] ^= 4;
+        fs::write(&path, &bytes).unwrap();
+        let index = IndexFile::open(&path).unwrap();
+        assert!(index.directory().unwrap().find("a", &index).is_err());
     }
 
     #[test]
