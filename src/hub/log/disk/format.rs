@@ -142,6 +142,14 @@ pub fn is_batch_head(bytes: &[u8]) -> bool {
     bytes.starts_with(&BATCH_MAGIC.to_le_bytes())
 }
 
+/// Whether a batch's head may begin with these bytes, fewer than it has.
+pub fn is_begun_head(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .zip(BATCH_MAGIC.to_le_bytes())
+        .all(|(byte, of)| *byte == of)
+}
+
 /// Reads a batch's head.
 pub fn read_batch_head(bytes: &[u8]) -> Result<BatchHead, Fault> {
     let head = checked::<BATCH_HEAD_BYTES>(bytes, BATCH_MAGIC.to_le_bytes())?;

@@ -185,8 +185,10 @@ struct Recovery {
     classes: Vec<Class>,
     topics: HashMap<Arc<str>, Recovered>,
     holes: Vec<(i64, i64)>,
-    /// Something at the end of a file was cut off.
+    /// Something may be lost that was there.
     is_cut: bool,
+    /// Classes whose last segment so far ends in a write that was cut short; a bit for each.
+    unfinished: u64,
 }
 
 impl Recovery {
@@ -219,6 +221,7 @@ impl Recovery {
             topics: HashMap::new(),
             holes: Vec::new(),
             is_cut: false,
+            unfinished: 0,
         })
     }
 
@@ -246,6 +249,8 @@ impl Recovery {
 
     /// Takes the next segment.
     fn take(&mut self, found: Found) -> Result<(), OpenError> {
+        // Only in the newest one may a process have been killed while it wrote.
+        self.is_cut |= self.unfinished & bit(found.class) != 0;
         let opened = open_segment(&found.path, found.base).map_err(in_file(&found.path))?;
         let Some((file, head)) = opened else {
             // It gets its name with its head in it, so this is a loss.
@@ -362,7 +367,7 @@ impl Recovery {
             of.last = entry.offset;
         });
         let scanned = scanned.map_err(&failed)?;
-        self.cut(&file, &found.path, &scanned)?;
+        self.cut(number, &file, &found.path, &scanned)?;
         let bytes = scanned.end;
         if places.records == 0 {
             // It says how far the class had come, until another one does.
@@ -387,7 +392,13 @@ impl Recovery {
     }
 
     /// Says what can't be read, and cuts off what was never whole.
-    fn cut(&mut self, file: &File, path: &Path, found: &recover::Found) -> Result<(), OpenError> {
+    fn cut(
+        &mut self,
+        class: usize,
+        file: &File,
+        path: &Path,
+        found: &recover::Found,
+    ) -> Result<(), OpenError> {
         for hole in &found.holes {
             tracing::error!(segment = %path.display(), from = hole.from_at, to = hole.to_at, after = hole.after, before = hole.before, "these bytes of the log are damaged");
             if hole.before > hole.after + 1 {
@@ -396,7 +407,11 @@ impl Recovery {
         }
         self.is_cut |= !found.holes.is_empty();
         if found.end < found.length {
-            self.is_cut = true;
+            if found.is_unfinished {
+                self.unfinished |= bit(class);
+            } else {
+                self.is_cut = true;
+            }
             tracing::warn!(segment = %path.display(), at = found.end, bytes = found.length - found.end, "what was not written whole is cut off");
             recover::cut(file, found.end).map_err(in_file(path))?;
         }

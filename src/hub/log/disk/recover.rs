@@ -4,10 +4,11 @@
 //! log when it opens its folder, and by the tools.
 //!
 //! Every record that checks is shown, also of a damaged batch. What does not check is damage if something whole follows it, and torn if
-//! nothing does: the last write before a crash. What is torn was never acknowledged by a process that wrote it whole, so it is cut off.
+//! nothing does: it is cut off. Torn is either the last write of a process that was killed in it, of which nobody was told: the file ends
+//! within a batch, and what there is of that is right. Or something else is wrong, and it may have been whole before.
 use super::format::{
-    BATCH_HEAD_BYTES, RECORD_BYTES_MAX, SEGMENT_HEAD_BYTES, is_batch_head, read_batch_head,
-    read_record, record_bytes,
+    BATCH_HEAD_BYTES, RECORD_BYTES_MAX, SEGMENT_HEAD_BYTES, is_batch_head, is_begun_head,
+    read_batch_head, read_record, record_bytes,
 };
 use super::segment::read_at;
 use pubsub_stream::hub::EntryRef;
@@ -44,6 +45,8 @@ pub struct Found {
     pub end: u32,
     /// Length of the file.
     pub length: u32,
+    /// What is torn is the beginning of a write: the file ends before its batch does, and nothing else is wrong with that.
+    pub is_unfinished: bool,
 }
 
 /// One record of a segment.
@@ -74,8 +77,10 @@ pub fn scan(file: &File, base: i64, visit: &mut dyn FnMut(&Shown<'_>)) -> io::Re
             holes: Vec::new(),
             end: length.min(SEGMENT_HEAD_BYTES as u32),
             length,
+            is_unfinished: false,
         },
         batch: None,
+        batch_end: SEGMENT_HEAD_BYTES as u32,
     };
     let mut at = walk.found.end;
     while at < length {
@@ -84,6 +89,7 @@ pub fn scan(file: &File, base: i64, visit: &mut dyn FnMut(&Shown<'_>)) -> io::Re
             None => walk.next_whole(at)?.unwrap_or(length),
         };
     }
+    walk.found.is_unfinished = walk.ends_in_a_write()?;
     Ok(walk.found)
 }
 
@@ -98,6 +104,8 @@ struct Walk<'a> {
     found: Found,
     /// Where the batch begins that no record was shown of yet.
     batch: Option<u32>,
+    /// The first byte behind the last batch that has a whole head, by that.
+    batch_end: u32,
 }
 
 impl Walk<'_> {
@@ -105,9 +113,13 @@ impl Walk<'_> {
     fn step(&mut self, at: u32, visit: &mut dyn FnMut(&Shown<'_>)) -> io::Result<Option<u32>> {
         let bytes = self.block.from(at, BATCH_HEAD_BYTES)?;
         if is_batch_head(bytes) {
-            let is_whole = read_batch_head(bytes).is_ok();
             self.batch = Some(at);
-            return Ok(is_whole.then_some(at + BATCH_HEAD_BYTES as u32));
+            let Ok(head) = read_batch_head(bytes) else {
+                return Ok(None);
+            };
+            let begin = at + BATCH_HEAD_BYTES as u32;
+            self.batch_end = begin.saturating_add(head.bytes);
+            return Ok(Some(begin));
         }
         let Some(length) = record_bytes(bytes) else {
             return Ok(None);
@@ -164,6 +176,28 @@ impl Walk<'_> {
             at += 1;
         }
         Ok(None)
+    }
+
+    /// Whether the file ends within a batch of which all there is is right, but not whole.
+    fn ends_in_a_write(&mut self) -> io::Result<bool> {
+        let (end, length) = (self.found.end, self.block.length);
+        let rest = self.block.from(end, BATCH_HEAD_BYTES)?;
+        if rest.is_empty() {
+            return Ok(false);
+        }
+        if self.batch_end <= length {
+            // Nothing of a batch that goes on: at most the beginning of a head.
+            let is_begun = rest.len() < BATCH_HEAD_BYTES && is_begun_head(rest);
+            return Ok(end == self.batch_end && is_begun);
+        }
+        let begin = if is_batch_head(rest) {
+            end + BATCH_HEAD_BYTES as u32
+        } else {
+            end
+        };
+        let rest = self.block.from(begin, 4)?;
+        let goes_beyond = |bytes| u64::from(begin) + bytes as u64 > u64::from(length);
+        Ok(rest.len() < 4 || record_bytes(rest).is_some_and(goes_beyond))
     }
 
     fn is_record(&mut self, at: u32) -> io::Result<bool> {
@@ -288,6 +322,7 @@ mod tests {
             let expected: Vec<(i64, u32)> = (BASE..).zip(begins).collect();
             prop_assert_eq!(shown, expected);
             prop_assert_eq!((found.end as usize, found.holes.len()), (bytes.len(), 0));
+            prop_assert!(!found.is_unfinished);
         }
 
         #[test]
@@ -301,6 +336,7 @@ mod tests {
             prop_assert_eq!(shown.len(), whole);
             prop_assert!(found.holes.is_empty());
             prop_assert_eq!(found.end as usize, ends[..whole].last().copied().unwrap_or(SEGMENT_HEAD_BYTES));
+            prop_assert_eq!(found.is_unfinished, (found.end as usize) < cut);
         }
 
         #[test]
@@ -317,6 +353,7 @@ mod tests {
             }
             let touched = at..at + flips.len();
             let (found, shown) = found(&bytes);
+            prop_assert!(!found.is_unfinished, "a whole file with damage is no write that was cut short");
             for (offset, begin) in (BASE..).zip(begins) {
                 let length = read_record(&whole[begin as usize..]).unwrap().1;
                 let is_touched = (begin as usize) < touched.end && begin as usize + length > touched.start;

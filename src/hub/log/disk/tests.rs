@@ -122,6 +122,21 @@ impl Stand {
         }
     }
 
+    /// The newest segment and its length.
+    fn newest(&self) -> (PathBuf, u64) {
+        let path = self.files("log").pop().unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        (path, length)
+    }
+
+    /// What a killed process leaves: the folder as it is now, closed by nobody.
+    fn kill(&mut self) {
+        let left = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), left.path());
+        self.log = None;
+        self.folder = left;
+    }
+
     /// Files of segments or indexes, the oldest first.
     fn files(&self, extension: &str) -> Vec<PathBuf> {
         let class = self.folder.path().join("classes/%3E");
@@ -180,6 +195,20 @@ impl Stand {
     }
 }
 
+/// Copies what is in a folder; what goes away meanwhile is left out.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy(&from, &to);
+        } else {
+            let _ = std::fs::copy(&from, &to);
+        }
+    }
+}
+
 fn batches() -> impl Strategy<Value = Vec<Vec<usize>>> {
     proptest::collection::vec(proptest::collection::vec(0usize..150, 1..6), 1..20)
 }
@@ -213,6 +242,36 @@ proptest! {
         stand.log = None;
         stand.open();
         stand.check();
+    }
+
+    #[test]
+    fn a_write_in_which_the_process_was_killed_costs_nothing_else(
+        first in batches(),
+        last in proptest::collection::vec(0usize..150, 1..6),
+        then in batches(),
+        cut in 0.0..1.0f64,
+    ) {
+        let mut stand = Stand::new();
+        stand.append(&first);
+        let (file, before) = stand.newest();
+        let known = stand.all.len();
+        stand.append(&[last]);
+        let (of, end) = stand.newest();
+        // It may have begun a segment: its head was written before.
+        let begin = if of == file { before } else { format::SEGMENT_HEAD_BYTES as u64 };
+        stand.kill();
+        let (of, _) = stand.newest();
+        let at = begin + (cut * (end - begin) as f64) as u64;
+        std::fs::OpenOptions::new().write(true).open(&of).unwrap().set_len(at).unwrap();
+        stand.open();
+        let (found, holes) = stand.read(false);
+        prop_assert!(holes.is_empty(), "{holes:?}");
+        prop_assert!(found.len() >= known && found.len() < stand.all.len());
+        prop_assert_eq!(&found[..], &stand.all[..found.len()]);
+        stand.all.truncate(found.len());
+        stand.append(&then);
+        prop_assert!(stand.all.iter().map(|one| one.0).eq(1..=stand.all.len() as i64));
+        prop_assert_eq!(stand.read(true), (stand.all.clone(), Vec::new()));
     }
 
     #[test]
