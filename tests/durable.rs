@@ -23,16 +23,6 @@ async fn durable_node(folder: &Path, arguments: &[&str]) -> Node {
     Node::start(&[&own[..], arguments].concat()).await
 }
 
-/// Everything of the node dies at once, the supervisor first, so that nobody brings anybody back.
-async fn kill_all(mut node: Node) {
-    node.signal(node.pid, Signal::KILL);
-    node.exited().await;
-    for pid in node.members() {
-        node.signal(pid, Signal::KILL);
-    }
-    node.all_gone().await;
-}
-
 async fn until_hub_is_new(node: &Node, old: u32) {
     node.until("the hub is back", |status| {
         status["hub"]["state"] == "up" && pid_of(&status["hub"]) != old
@@ -103,7 +93,7 @@ async fn after_the_death_of_everything_a_subscriber_goes_on_at_the_very_next_mes
     publisher.publish("k.x", Some("one"), json!(1)).await;
     publisher.publish("k.x", Some("two"), json!(2)).await;
     let last = publisher.publish("k.x", Some("one"), json!(3)).await;
-    kill_all(node).await;
+    node.kill_all().await;
 
     let node = durable_node(folder.path(), &[]).await;
     let mut reader = Socket::open(node.listen).await;
@@ -169,7 +159,7 @@ async fn whatever_dies_under_load_every_acknowledged_publication_is_there_once()
             let offset = publish_until_taken(&mut socket, "t", json!(number)).await;
             assert_eq!(acknowledged.insert(number, offset), None);
         }
-        kill_all(node).await;
+        node.kill_all().await;
     }
     let node = durable_node(folder.path(), &[]).await;
     let mut reader = Socket::open(node.listen).await;
@@ -237,7 +227,7 @@ async fn a_publication_is_acknowledged_only_when_it_is_synced() {
         .publish_many("a", 500, |number| (None, json!(number)))
         .await;
     assert_eq!(offset(&last), 500);
-    kill_all(node).await;
+    node.kill_all().await;
     let node = durable_node(folder.path(), &["--log-sync", "always"]).await;
     let mut reader = Socket::open(node.listen).await;
     reader.subscribe("a", json!({"from": {"recent": 2}})).await;
@@ -316,7 +306,7 @@ async fn after_the_death_of_everything_orders_are_known_and_go_on() {
     let limit = json!({"client_order_id": "l", "account": "a", "symbol": "ABC", "side": "buy", "qty": 2, "type": "limit", "limit_price": 9});
     let filled = call(&mut socket, "order.submit", market.clone()).await["result"].clone();
     let rests = call(&mut socket, "order.submit", limit).await["result"].clone();
-    kill_all(node).await;
+    node.kill_all().await;
 
     let node = durable_node(folder.path(), &[]).await;
     let mut socket = Socket::open(node.listen).await;

@@ -6,11 +6,13 @@
 // Each test crate uses its own part of this.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+mod disk;
 mod http;
 mod node;
 mod raw;
 mod socket;
 
+pub use disk::on_small_disk;
 pub use http::{Response, http_get, http_request};
 pub use node::{Finished, Node, looks, pid_of, process_rss_bytes, run_to_end, worker, workers};
 pub use raw::{Raw, masked_frame, upgrade_request};

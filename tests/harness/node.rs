@@ -51,7 +51,7 @@ pub struct Finished {
 
 /// Runs `pubsub-server` with `arguments`, with no terminal and none of the caller's settings, until it ends by itself.
 pub async fn run_to_end(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let child = command()
+    let child = command(SERVER)
         .args(arguments)
         .envs(environment.iter().copied())
         .kill_on_drop(true)
@@ -70,9 +70,9 @@ pub async fn run_to_end(arguments: &[&str], environment: &[(&str, &str)]) -> Fin
     }
 }
 
-/// The program, with nothing in its environment that would configure it.
-fn command() -> Command {
-    let mut command = Command::new(SERVER);
+/// A program, with nothing in its environment that would configure the server.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| configures(name)) {
         command.env_remove(name);
     }
@@ -91,6 +91,14 @@ impl Node {
         Self::start_in(directory, arguments).await
     }
 
+    /// As [`start`](Self::start), as the last argument of another program, which becomes the node: its name and its first arguments.
+    pub async fn start_behind(words: &[String], arguments: &[&str]) -> Node {
+        let directory = tempfile::tempdir().expect("a directory for the node");
+        let mut program = command(&words[0]);
+        program.args(&words[1..]).arg(SERVER);
+        Self::start_as(program, directory, arguments).await
+    }
+
     /// As [`start`](Self::start), with a configuration file of this text.
     pub async fn start_with(configuration: &str, arguments: &[&str]) -> Node {
         let directory = tempfile::tempdir().expect("a directory for the node");
@@ -101,9 +109,13 @@ impl Node {
     }
 
     async fn start_in(directory: TempDir, arguments: &[&str]) -> Node {
+        Self::start_as(command(SERVER), directory, arguments).await
+    }
+
+    async fn start_as(mut program: Command, directory: TempDir, arguments: &[&str]) -> Node {
         let log =
             std::fs::File::create(log_file(directory.path())).expect("a file for the node's log");
-        let mut child = command()
+        let mut child = program
             .args([
                 "--listen",
                 "127.0.0.1:0",
@@ -266,6 +278,16 @@ impl Node {
         within_patience("the supervisor's exit", self.child.wait())
             .await
             .expect("a child can be waited for")
+    }
+
+    /// Everything of the node dies at once, the supervisor first, so that nobody brings anybody back.
+    pub async fn kill_all(mut self) {
+        self.signal(self.pid, Signal::KILL);
+        self.exited().await;
+        for pid in self.members() {
+            self.signal(pid, Signal::KILL);
+        }
+        self.all_gone().await;
     }
 
     /// Waits until no process of this node is left.

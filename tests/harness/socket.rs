@@ -68,8 +68,31 @@ impl Socket {
             .expect("the node upgrades")
     }
 
+    /// As [`open`](Self::open), with a receive buffer of so many bytes if any are said, where there may be no node or one that dies
+    /// meanwhile.
+    pub async fn reach(address: SocketAddr, receive_buffer: Option<u32>) -> Option<Socket> {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if let Some(bytes) = receive_buffer {
+            socket
+                .set_recv_buffer_size(bytes)
+                .expect("a receive buffer can be small");
+        }
+        let connecting = within_patience("a connection or none", socket.connect(address));
+        let stream = connecting.await.ok()?;
+        Self::welcomed(stream, address).await.ok().flatten()
+    }
+
     /// Upgrades a connection and waits for the `welcome`; fails as the library does.
     pub async fn try_upgrade(stream: TcpStream, address: SocketAddr) -> Result<Socket, Box<Error>> {
+        let socket = Self::welcomed(stream, address).await?;
+        Ok(socket.expect("the node welcomes who was upgraded"))
+    }
+
+    /// Nothing where the connection ends before there is a `welcome`.
+    async fn welcomed(
+        stream: TcpStream,
+        address: SocketAddr,
+    ) -> Result<Option<Socket>, Box<Error>> {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         let mut request = format!("ws://{address}/ws")
             .into_client_request()
@@ -86,12 +109,12 @@ impl Socket {
             next_id: 1,
             welcome: Value::Null,
         };
-        socket.welcome = socket.next().await;
-        assert_eq!(
-            socket.welcome["op"], "welcome",
-            "the first frame is a welcome"
-        );
-        Ok(socket)
+        let Some(welcome) = socket.try_read().await else {
+            return Ok(None);
+        };
+        assert_eq!(welcome["op"], "welcome", "the first frame is a welcome");
+        socket.welcome = welcome;
+        Ok(Some(socket))
     }
 
     /// The slot of the worker that holds this connection.
@@ -114,6 +137,11 @@ impl Socket {
             .expect("the server reads");
     }
 
+    /// Sends a command as it stands to a server that may be gone: then nothing comes back any more, which is seen by reading.
+    pub async fn send_or_lose(&mut self, command: &Value) {
+        let _ = self.stream.send(Message::text(command.to_string())).await;
+    }
+
     /// Sends one text frame into the library's buffer; it leaves with the next flush or send.
     pub async fn feed_text(&mut self, text: String) {
         self.stream
@@ -134,6 +162,21 @@ impl Socket {
         command["id"] = json!(id);
         self.send(command).await;
         self.answer(&json!(id)).await
+    }
+
+    /// As [`ask`](Self::ask); nothing if the connection ends before there is an answer.
+    pub async fn try_ask(&mut self, mut command: Value) -> Option<Value> {
+        let id = json!(self.next_id);
+        self.next_id += 1;
+        command["id"] = id.clone();
+        self.send_or_lose(&command).await;
+        loop {
+            let frame = self.try_read().await?;
+            if frame.get("id") == Some(&id) {
+                return Some(frame);
+            }
+            self.waiting.push_back(frame);
+        }
     }
 
     /// The answer with `id`. What comes before it is kept for [`next`](Self::next).
@@ -207,6 +250,14 @@ impl Socket {
         match self.waiting.pop_front() {
             Some(frame) => frame,
             None => self.read().await,
+        }
+    }
+
+    /// As [`next`](Self::next); nothing once the connection has ended.
+    pub async fn try_next(&mut self) -> Option<Value> {
+        match self.waiting.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.try_read().await,
         }
     }
 
