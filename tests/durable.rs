@@ -363,7 +363,9 @@ async fn what_retention_has_left_far_behind_is_known_after_the_death_of_everythi
         status["hub"]["first"].as_i64() > Some(10)
     })
     .await;
-    kill_all(node).await;
+    assert!(node.metric("pubsub_log_checkpoints_total", "").await > 0);
+    assert!(node.metric("pubsub_log_checkpoint_bytes", "").await > 0);
+    node.kill_all().await;
 
     let node = durable_node(folder.path(), &small).await;
     let mut socket = Socket::open(node.listen).await;

@@ -197,6 +197,13 @@ fn log(page: &mut Page, now: Now, board: &Scoreboard, config: &Config) {
         (names::LOG_REFUSED_TOTAL, &log.refused),
         (names::LOG_SPACE_SHORT, &log.is_short),
         (names::LOG_MENDED_INDEXES_TOTAL, &log.mended_indexes),
+        (names::LOG_CHECKPOINTS_TOTAL, &log.checkpoints),
+        (
+            names::LOG_CHECKPOINT_FAILURES_TOTAL,
+            &log.failed_checkpoints,
+        ),
+        (names::LOG_CHECKPOINT_BYTES, &log.checkpoint_bytes),
+        (names::LOG_CHECKPOINT_BEHIND_ENTRIES, &log.behind_checkpoint),
         (names::LOG_READ_BYTES_TOTAL, &log.read_bytes),
         (names::LOG_READ_ENTRIES_TOTAL, &log.read_entries),
     ] {

@@ -135,6 +135,9 @@ impl Recorder {
         set(&slot.skipped, meters.skipped);
         let free = meters.free_bytes.map_or(0, |free| free.saturating_add(1));
         set(&slot.free_bytes_and_one, free);
+        let behind = log.head() - meters.checkpointed;
+        set(&slot.behind_checkpoint, behind.unsigned_abs());
+        set(&slot.checkpoint_bytes, meters.checkpoint_bytes);
         count_log(slot, &meters, &mut self.log_seen);
     }
 }
@@ -163,6 +166,12 @@ fn count_log(slot: &LogSlot, now: &Meters, seen: &mut Meters) {
             &slot.mended_indexes,
             now.mended_indexes,
             &mut seen.mended_indexes,
+        ),
+        (&slot.checkpoints, now.checkpoints, &mut seen.checkpoints),
+        (
+            &slot.failed_checkpoints,
+            now.failed_checkpoints,
+            &mut seen.failed_checkpoints,
         ),
     ] {
         advance(shared, total, seen);

@@ -43,6 +43,14 @@ pub struct LogSlot {
     pub removed_bytes: AtomicU64,
     /// Damaged indexes that were made anew.
     pub mended_indexes: AtomicU64,
+    /// Checkpoints written.
+    pub checkpoints: AtomicU64,
+    /// Checkpoints that could not be.
+    pub failed_checkpoints: AtomicU64,
+    /// Gauge: entries behind the newest checkpoint.
+    pub behind_checkpoint: AtomicU64,
+    /// Gauge: its bytes.
+    pub checkpoint_bytes: AtomicU64,
     /// How long a commit's write took.
     pub write: SharedHistogram,
     /// How long a sync took.
@@ -81,6 +89,8 @@ impl LogSlot {
             &self.damaged,
             &self.skipped,
             &self.free_bytes_and_one,
+            &self.behind_checkpoint,
+            &self.checkpoint_bytes,
         ];
         for gauge in gauges {
             gauge.store(0, Ordering::Relaxed);

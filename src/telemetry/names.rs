@@ -99,6 +99,10 @@ metrics! {
     LOG_SPACE_SHORT = "pubsub_log_space_short", Gauge, "1 while there is no space for the next segment of the log on disk.";
     LOG_DISK_FREE_BYTES = "pubsub_log_disk_free_bytes", Gauge, "Bytes that the disk of the log has left for it.";
     LOG_HOLES = "pubsub_log_holes", Gauge, "Ranges of the log on disk that can't be read, as far as they are known: damaged, or skipped after a loss.";
+    LOG_CHECKPOINTS_TOTAL = "pubsub_log_checkpoints_total", Counter, "Checkpoints of newest values and orders that were written.";
+    LOG_CHECKPOINT_FAILURES_TOTAL = "pubsub_log_checkpoint_failures_total", Counter, "Checkpoints that could not be written.";
+    LOG_CHECKPOINT_BYTES = "pubsub_log_checkpoint_bytes", Gauge, "Bytes of the newest checkpoint.";
+    LOG_CHECKPOINT_BEHIND_ENTRIES = "pubsub_log_checkpoint_behind_entries", Gauge, "Entries behind the newest checkpoint: so many a start reads.";
     LOG_MENDED_INDEXES_TOTAL = "pubsub_log_mended_indexes_total", Counter, "Indexes of segments that turned out to be damaged and were made anew.";
     LOG_READ_BYTES_TOTAL = "pubsub_log_read_bytes_total", Counter, "Bytes of segments read for who is behind, for the most part from the page cache.";
     LOG_READ_ENTRIES_TOTAL = "pubsub_log_read_entries_total", Counter, "Entries taken out of segments for who is behind; the newest are in memory and do not count.";

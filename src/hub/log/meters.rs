@@ -27,6 +27,14 @@ pub struct Meters {
     pub removed_bytes: u64,
     /// Counter: damaged indexes that were made anew.
     pub mended_indexes: u64,
+    /// Counter: checkpoints written.
+    pub checkpoints: u64,
+    /// Counter: checkpoints that could not be.
+    pub failed_checkpoints: u64,
+    /// Newest position that a checkpoint covers; 0: there is none.
+    pub checkpointed: i64,
+    /// Bytes of that one.
+    pub checkpoint_bytes: u64,
     /// Segments, sealed or being written.
     pub segments: u64,
     /// Newest offset that lasts whatever happens to the machine; `None`: nobody syncs.

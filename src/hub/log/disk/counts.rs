@@ -68,6 +68,7 @@ impl DiskLog {
             ..Meters::default()
         };
         self.keeper.meter(&mut meters);
+        self.checkpoints.meter(&mut meters);
         meters
     }
 }

@@ -19,6 +19,7 @@ use super::folder::make;
 use super::format::SegmentHead;
 use super::keeper::Wake;
 use super::segment::number_of;
+use crate::hub::log::Meters;
 use pubsub_stream::Now;
 use std::fs;
 use std::io;
@@ -66,6 +67,8 @@ pub(super) struct Checkpoints {
     /// Somebody fills them, and the last one did not fail: retention may wait for the next.
     are_made: bool,
     under_way: Option<(i64, Outcome)>,
+    written: u64,
+    failed: u64,
 }
 
 impl std::fmt::Debug for Checkpoints {
@@ -109,6 +112,8 @@ impl Checkpoints {
             begun_ns: 0,
             are_made: false,
             under_way: None,
+            written: 0,
+            failed: 0,
         })
     }
 
@@ -164,6 +169,7 @@ impl Checkpoints {
             }
             Err(error) => {
                 self.are_made = false;
+                self.failed += 1;
                 tracing::warn!(%error, "no checkpoint of the log could be begun");
                 None
             }
@@ -181,9 +187,13 @@ impl Checkpoints {
             .take();
         match heard {
             None => return,
-            Some(Ok(bytes)) => (self.covered, self.bytes) = (*position, bytes),
+            Some(Ok(bytes)) => {
+                (self.covered, self.bytes) = (*position, bytes);
+                self.written += 1;
+            }
             Some(Err(error)) => {
                 self.are_made = false;
+                self.failed += 1;
                 tracing::warn!(
                     position,
                     %error,
@@ -192,6 +202,14 @@ impl Checkpoints {
             }
         }
         self.under_way = None;
+    }
+
+    /// Adds what there is to say of them.
+    pub(super) fn meter(&self, meters: &mut Meters) {
+        meters.checkpoints = self.written;
+        meters.failed_checkpoints = self.failed;
+        meters.checkpointed = self.covered;
+        meters.checkpoint_bytes = self.bytes;
     }
 
     /// The newest one that was not tried yet, to be read.
