@@ -89,6 +89,32 @@ impl Talk {
         }
     }
 
+    /// Reads until so many text frames have come that begin with this, and passes all others by.
+    pub fn hear_many(&mut self, text: &str, frames: u64) -> Result<(), String> {
+        let mut left = frames;
+        while left > 0 {
+            let mut at = 0;
+            while let Scan::Whole(frame, len) =
+                scan(&self.held[at..]).map_err(|error| error.to_string())?
+            {
+                at += len;
+                match frame.opcode {
+                    Opcode::Text if frame.payload.starts_with(text.as_bytes()) => {
+                        left = left.saturating_sub(1);
+                    }
+                    Opcode::Close => return Err(format!("closed: {:?}", frame.payload)),
+                    _ => {}
+                }
+            }
+            self.pass(at);
+            if left > 0 {
+                self.read()
+                    .map_err(|error| format!("{}, {left} of {frames} to come", gone(&error)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Place of the first byte that the kernel still has, or gets next.
     pub fn place(&self) -> u64 {
         self.at + self.held.len() as u64

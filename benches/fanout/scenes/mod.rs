@@ -1,16 +1,21 @@
 //! The scenarios. Each starts what it needs and stops it again.
 mod answers;
+mod beside;
+mod catch_up;
 mod ceiling;
 mod conflate;
 mod connects;
+mod durable;
 mod generator;
 mod hub;
 mod idle;
+mod logs;
 mod memory;
 mod pairs;
 mod sample;
 mod send_queue;
 mod slow;
+mod spilled;
 mod stalled;
 
 use crate::Asked;
@@ -120,5 +125,25 @@ pub const ALL: &[Scene] = &[
         name: "idle-node",
         what: "10 workers with nothing to do: memory, CPU, wake-ups",
         run: idle::run,
+    },
+    Scene {
+        name: "durable-publish",
+        what: "64 who publish one at a time, acknowledged: log on disk beside log in memory",
+        run: durable::run,
+    },
+    Scene {
+        name: "catch-up",
+        what: "one who spilled reads 500 MB: log on disk beside log in memory",
+        run: catch_up::run,
+    },
+    Scene {
+        name: "catch-up-beside",
+        what: "1,000 live, in every other phase 100 who read 500 MB from the disk: what the live notice",
+        run: beside::run,
+    },
+    Scene {
+        name: "spilled-memory",
+        what: "1,000 who have stopped reading and spill to the disk, 1 GB published: memory beside the same with one",
+        run: spilled::run,
     },
 ];

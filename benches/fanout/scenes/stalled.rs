@@ -4,8 +4,9 @@
 //! the same. Before the flow begins their sockets are filled at a pace that the server keeps up with: what it takes to deliver a flow
 //! to so many is another matter, for which their ring grows as it does for those who read. `at_once` leaves that out: the flow itself
 //! fills the sockets, of which the kernel's own memory is most of the work.
+use super::logs::{Log, Node};
 use crate::Asked;
-use crate::child::{Measured, Server};
+use crate::child::Measured;
 use crate::phase::{self, Audience, Source};
 use crate::report::{Findings, Reach};
 use pubsub_load::floor::TOPIC;
@@ -30,7 +31,7 @@ const KEYS: u64 = 1000;
 const POLICIES: [&str; 4] = ["drop_oldest", "drop_newest", "conflate", "spill"];
 
 /// The log is full soon, and its growth over before the end.
-const FILE: &str = "retain = \"1MiB\"\n";
+const RETAIN: &str = "1MiB";
 
 /// What a connect has begun is over by then.
 const REST: Duration = Duration::from_secs(3);
@@ -40,20 +41,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const REACH: Reach = Reach::Most(100.0);
 
+/// Who stands still, on which node, and what flows meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub policy: &'a str,
+    pub subscribers: usize,
+    pub filled: Filled,
+    pub log: Log,
+    pub retain: &'a str,
+    /// That publish.
+    pub sessions: usize,
+    pub per_s: f64,
+    /// Of each publication; `None`: what makes a frame of the usual length.
+    pub data_bytes: Option<usize>,
+    pub flow: Duration,
+}
+
 /// What has grown while they stood still.
-struct Grown {
+pub(super) struct Grown {
     before: Sample,
     after: Sample,
     /// After `/status` was asked, for which all that are behind are looked at.
     looked_at: Sample,
-    closed: u64,
+    pub closed: u64,
+    /// Publications of the flow.
+    pub published: u64,
     /// What the kernel holds for the connections, bytes.
     kernel: u64,
 }
 
 impl Grown {
-    fn bytes(&self) -> f64 {
+    /// PSS of the tree.
+    pub fn bytes(&self) -> f64 {
         self.until(&self.after)
+    }
+
+    /// The same after `/status`.
+    pub fn once_looked_at(&self) -> f64 {
+        self.until(&self.looked_at)
+    }
+
+    /// Of each process, for people.
+    pub fn by_process(&self) -> Vec<String> {
+        let grown = |process: &measure::Process| {
+            let earlier = self
+                .before
+                .processes
+                .iter()
+                .find(|earlier| earlier.pid == process.pid)
+                .map_or(0, |earlier| earlier.pss_bytes);
+            let bytes = process.pss_bytes as f64 - earlier as f64;
+            format!("{} {:.1} MB", process.role, mb(bytes))
+        };
+        self.after.processes.iter().map(grown).collect()
     }
 
     fn until(&self, later: &Sample) -> f64 {
@@ -63,7 +103,7 @@ impl Grown {
 
 /// How their sockets come to be full.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Filled {
+pub(super) enum Filled {
     Before,
     AtOnce,
 }
@@ -80,15 +120,26 @@ fn each_policy(asked: &Asked, filled: Filled) -> Result<Findings, String> {
     let mut findings = Findings::default();
     for policy in POLICIES {
         eprintln!("fanout: {policy}");
-        let many = grown(asked, policy, STALLED, filled)?;
-        let one = grown(asked, policy, 1, filled)?;
+        let case = |subscribers| Case {
+            policy,
+            subscribers,
+            filled,
+            log: Log::Memory,
+            retain: RETAIN,
+            sessions: 1,
+            per_s: PER_S,
+            data_bytes: None,
+            flow: asked.stall,
+        };
+        let many = grown(asked, &case(STALLED))?;
+        let one = grown(asked, &case(1))?;
         let per = |many: f64, one: f64| (many - one) / (STALLED - 1) as f64;
         for (when, many, one) in [
             ("", many.bytes(), one.bytes()),
             (
                 ", once looked at",
-                many.until(&many.looked_at),
-                one.until(&one.looked_at),
+                many.once_looked_at(),
+                one.once_looked_at(),
             ),
         ] {
             let what = format!("{policy}: bytes per stalled subscriber{when}");
@@ -118,15 +169,17 @@ fn each_policy(asked: &Asked, filled: Filled) -> Result<Findings, String> {
     Ok(findings)
 }
 
-fn grown(asked: &Asked, policy: &str, subscribers: usize, filled: Filled) -> Result<Grown, String> {
-    let server = Server::configured(1, asked.pin, FILE)?;
-    let mut audience = Audience::new(&server, 4000.0)?;
+/// Measures a case.
+pub(super) fn grown(asked: &Asked, case: &Case<'_>) -> Result<Grown, String> {
+    let node = Node::start(asked, case.log, case.retain)?;
+    let server = &node.server;
+    let mut audience = Audience::new(server, 4000.0)?;
     let stalled = audience.swarm.group(Pace::Stall);
     let subscription = Subscription {
         topic: TOPIC.to_owned(),
-        settings: std::iter::once(("overflow".to_owned(), json!(policy))).collect(),
+        settings: std::iter::once(("overflow".to_owned(), json!(case.policy))).collect(),
     };
-    audience.join_as(subscribers, &subscription, stalled)?;
+    audience.join_as(case.subscribers, &subscription, stalled)?;
     audience.run_for(REST)?;
     let kernel = || measure::tcp_memory_bytes().unwrap_or(0);
     let tree = || measure::tree(server.pid()).map_err(|error| error.to_string());
@@ -135,16 +188,18 @@ fn grown(asked: &Asked, policy: &str, subscribers: usize, filled: Filled) -> Res
         keys: KEYS,
         ..phase::plan(TOPIC, per_s, window, Acks::Unwanted)
     };
-    if filled == Filled::Before {
-        let source = Source::sessions(&server, 1, plan(FILL_PER_S, FILL))?;
+    if case.filled == Filled::Before {
+        let source = Source::sessions(server, 1, plan(FILL_PER_S, FILL))?;
         source.finish(&mut audience)?;
     }
-    let source = Source::sessions(&server, 1, plan(PER_S, asked.stall))?;
-    audience.run_for(asked.stall)?;
+    let mut flow = plan(case.per_s, case.flow);
+    flow.size = case.data_bytes.unwrap_or(flow.size);
+    let source = Source::sessions(server, case.sessions, flow)?;
+    audience.run_for(case.flow)?;
     let (after, kernel_after) = (tree()?, kernel());
     http::get(server.admin(), "/status", PATIENCE).map_err(|error| error.to_string())?;
     let looked_at = tree()?;
-    source.finish(&mut audience)?;
+    let published = source.finish(&mut audience)?;
     let closed = audience.swarm.counters().closed_total();
     audience.leave()?;
     Ok(Grown {
@@ -152,6 +207,7 @@ fn grown(asked: &Asked, policy: &str, subscribers: usize, filled: Filled) -> Res
         after,
         looked_at,
         closed,
+        published,
         kernel: kernel_after.saturating_sub(kernel_before),
     })
 }
