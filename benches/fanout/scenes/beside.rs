@@ -2,15 +2,13 @@
 //!
 //! One node, phases in turns: without readers, with them… Readers are a swarm on a thread of its own that gives way to the live
 //! ones' thread, which is to be late for nobody. Each phase's readers begin anew; none comes to the end within one.
-use super::logs::{DATA_BYTES, Log, Node};
+use super::logs::{Cost, DATA_BYTES, Log, Node};
 use crate::Asked;
-use crate::child::Measured;
-use crate::phase::{self, Audience, Own, doubts};
+use crate::phase::{self, Audience};
 use crate::report::{Findings, Reach, median, ms};
 use crate::turns::Turns;
 use pubsub_load::clock;
 use pubsub_load::floor::TOPIC;
-use pubsub_load::measure;
 use pubsub_load::publisher::Acks;
 use pubsub_load::swarm::{Group, Options, Subscription, Swarm};
 use pubsub_load::target::Target;
@@ -51,10 +49,7 @@ struct Phase {
     missing: u64,
     /// Payload to all readers, from their first connect on.
     read_mb_per_s: f64,
-    /// CPU of each process, cores.
-    roles: Vec<(String, f64)>,
-    starved: f64,
-    own: Own,
+    cost: Cost,
     own_lag_ms: f64,
 }
 
@@ -141,25 +136,15 @@ fn live(asked: &Asked, node: &Node, audience: &mut Audience) -> Result<Phase, St
     audience.run_for(CHANGE)?;
     audience.swarm.take_window(Group::MAIN, overdue);
     audience.swarm.take_lag();
-    let tree = || measure::tree(node.server.pid()).map_err(|error| error.to_string());
-    let (before, own) = (tree()?, Own::begin());
-    audience.run_for(asked.window)?;
-    let (after, own) = (tree()?, own.end());
+    let ((), cost) = node.cost(|| audience.run_for(asked.window))?;
     let tally = audience.swarm.take_window(Group::MAIN, overdue);
-    let ns = own.seconds * 1e9;
-    let roles = after.processes.iter().map(|process| {
-        let cpu = process.cpu_ns - before.cpu_ns_of(process.pid).min(process.cpu_ns);
-        (process.role.clone(), cpu as f64 / ns)
-    });
     Ok(Phase {
         p50_ms: tally.quantile_ms(0.5).unwrap_or(f64::INFINITY),
         p99_ms: tally.quantile_ms(0.99).unwrap_or(f64::INFINITY),
         missing: tally.lost + tally.overdue,
         read_mb_per_s: 0.0,
-        roles: roles.collect(),
-        starved: after.starved_ns_since(&before) as f64 / ns,
         own_lag_ms: audience.swarm.take_lag().quantile_ms(0.99),
-        own,
+        cost,
     })
 }
 
@@ -177,17 +162,12 @@ fn judge(findings: &mut Findings, turns: &Turns<Phase>) {
     );
     for (kind, name) in [(WITHOUT, "without"), (WITH, "with readers")] {
         let missing: u64 = turns.of(kind).iter().map(|phase| phase.missing).sum();
-        let roles: Vec<String> = turns.of(kind)[0]
-            .roles
-            .iter()
-            .map(|(role, cores)| format!("{role} {cores:.2}"))
-            .collect();
         findings.say(
             format!("{name}: p50; missing; cores"),
             format!(
                 "{}; {missing}; {}",
                 ms(Some(turns.median(kind, |p| p.p50_ms))),
-                roles.join(", ")
+                turns.of(kind)[0].cost.roles()
             ),
         );
     }
@@ -195,17 +175,10 @@ fn judge(findings: &mut Findings, turns: &Turns<Phase>) {
         format!("payload to the {READERS} readers together"),
         format!("{:.0} MB/s", turns.median(WITH, |p| p.read_mb_per_s)),
     );
-    let of = |value: fn(&Phase) -> f64| {
-        let phases = [WITHOUT, WITH].into_iter().flat_map(|kind| turns.of(kind));
-        median(phases.map(value).collect())
-    };
+    let phases = || [WITHOUT, WITH].into_iter().flat_map(|kind| turns.of(kind));
     findings.say(
-        "live subscribers' own share of a core, loop lag p99",
-        format!("{:.2}, {:.1} ms", of(|p| p.own.busy), of(|p| p.own_lag_ms)),
+        "live subscribers' loop lag, p99",
+        format!("{:.1} ms", median(phases().map(|p| p.own_lag_ms).collect())),
     );
-    findings.doubt(&doubts(
-        of(|p| p.starved),
-        of(|p| p.own.busy),
-        of(|p| p.own.starved),
-    ));
+    Cost::judge(findings, phases().map(|phase| &phase.cost));
 }

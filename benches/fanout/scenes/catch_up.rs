@@ -1,15 +1,12 @@
 //! How fast one subscriber who spilled reads what it missed, with a log on disk beside one in memory.
 //!
 //! It doesn't read while some 500 MB are published, and then reads all there is. Every phase has a node of its own.
-use super::logs::{DATA_BYTES, Log, Node};
+use super::logs::{Cost, DATA_BYTES, Log, Node};
 use crate::Asked;
-use crate::child::Measured;
-use crate::phase::{Own, doubts};
-use crate::report::{Findings, Reach, median};
+use crate::report::{Findings, Reach};
 use crate::talk::Talk;
 use crate::turns::Turns;
 use pubsub_load::floor::TOPIC;
-use pubsub_load::measure;
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,28 +27,20 @@ struct Phase {
     messages: u64,
     /// Payload.
     mb_per_s: f64,
-    /// CPU of each process, cores.
-    roles: Vec<(String, f64)>,
-    starved: f64,
-    own: Own,
+    cost: Cost,
 }
 
 pub fn run(asked: &Asked) -> Result<Findings, String> {
     let turns = Turns::take(asked.pairs, LOGS.len(), |kind| caught_up(asked, LOGS[kind]))?;
     let mut findings = Findings::default();
     for (kind, log) in LOGS.iter().enumerate() {
-        let roles: Vec<String> = turns.of(kind)[0]
-            .roles
-            .iter()
-            .map(|(role, cores)| format!("{role} {cores:.2}"))
-            .collect();
         findings.say(
             format!("{}: payload to one who catches up; cores", log.name()),
             format!(
                 "{:.0} MB/s ({:.0} MB); {}",
                 turns.median(kind, |p| p.mb_per_s),
                 turns.median(kind, |p| mb(p.messages)),
-                roles.join(", ")
+                turns.of(kind)[0].cost.roles()
             ),
         );
         findings.keep(json!({"log": log.name(), "phases": turns.of(kind)}));
@@ -62,19 +51,8 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
         REACH,
         "",
     );
-    let of = |value: fn(&Phase) -> f64| {
-        let phases = [0, 1].into_iter().flat_map(|kind| turns.of(kind));
-        median(phases.map(value).collect())
-    };
-    findings.say(
-        "reader's own share of a core",
-        format!("{:.2}", of(|p| p.own.busy)),
-    );
-    findings.doubt(&doubts(
-        of(|p| p.starved),
-        of(|p| p.own.busy),
-        of(|p| p.own.starved),
-    ));
+    let phases = [0, 1].into_iter().flat_map(|kind| turns.of(kind));
+    Cost::judge(&mut findings, phases.map(|phase| &phase.cost));
     Ok(findings)
 }
 
@@ -87,21 +65,11 @@ fn caught_up(asked: &Asked, log: Log) -> Result<Phase, String> {
     )?;
     talk.hear(r#"{"op":"subscribed","#)?;
     let messages = node.fill(TOPIC)?;
-    let tree = || measure::tree(node.server.pid()).map_err(|error| error.to_string());
-    let (before, own) = (tree()?, Own::begin());
-    talk.hear_many(r#"{"op":"msg","#, messages)?;
-    let (after, own) = (tree()?, own.end());
-    let ns = own.seconds * 1e9;
-    let roles = after.processes.iter().map(|process| {
-        let cpu = process.cpu_ns - before.cpu_ns_of(process.pid).min(process.cpu_ns);
-        (process.role.clone(), cpu as f64 / ns)
-    });
+    let ((), cost) = node.cost(|| talk.hear_many(r#"{"op":"msg","#, messages))?;
     Ok(Phase {
         messages,
-        mb_per_s: mb(messages) / own.seconds,
-        roles: roles.collect(),
-        starved: after.starved_ns_since(&before) as f64 / ns,
-        own,
+        mb_per_s: mb(messages) / cost.seconds(),
+        cost,
     })
 }
 

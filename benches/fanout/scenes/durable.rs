@@ -1,15 +1,13 @@
 //! Acknowledged publications with a log on disk, beside one in memory.
 //!
 //! Connections that each have one publication under way: the next goes out when its answer is read. All nodes run, and take turns.
-use super::logs::{DATA_BYTES, Log, Node, folder};
+use super::logs::{Cost, DATA_BYTES, Log, Node, folder};
 use crate::Asked;
-use crate::child::Measured;
-use crate::phase::{self, Own, doubts};
-use crate::report::{Findings, Reach, median};
+use crate::phase;
+use crate::report::{Findings, Reach};
 use crate::talk::Talk;
 use crate::turns::Turns;
 use pubsub_load::clock;
-use pubsub_load::measure;
 use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
@@ -31,10 +29,8 @@ const BARE: usize = LOGS.len();
 #[derive(Debug, Clone, Serialize)]
 struct Phase {
     per_s: f64,
-    /// CPU of the tree, cores.
-    cores: f64,
-    starved: f64,
-    own: Own,
+    /// Of the bare loop there is none.
+    cost: Option<Cost>,
 }
 
 pub fn run(asked: &Asked) -> Result<Findings, String> {
@@ -53,7 +49,7 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
             format!(
                 "{:.0}/s, {:.2}",
                 turns.median(kind, |p| p.per_s),
-                turns.median(kind, |p| p.cores)
+                turns.median(kind, |p| p.cost.as_ref().map_or(0.0, |cost| cost.cores))
             ),
         );
         findings.keep(json!({"log": log.name(), "phases": turns.of(kind)}));
@@ -73,19 +69,8 @@ pub fn run(asked: &Asked) -> Result<Findings, String> {
             turns.median(BARE, |p| p.per_s)
         ),
     );
-    let of = |value: fn(&Phase) -> f64| {
-        let phases = [0, 1].into_iter().flat_map(|kind| turns.of(kind));
-        median(phases.map(value).collect())
-    };
-    findings.say(
-        "publishers' own share of a core",
-        format!("{:.2}", of(|p| p.own.busy)),
-    );
-    findings.doubt(&doubts(
-        of(|p| p.starved),
-        of(|p| p.own.busy),
-        of(|p| p.own.starved),
-    ));
+    let costs = [0, 1].into_iter().flat_map(|kind| turns.of(kind));
+    Cost::judge(&mut findings, costs.filter_map(|p| p.cost.as_ref()));
     Ok(findings)
 }
 
@@ -102,16 +87,10 @@ fn published(asked: &Asked, node: &Node) -> Result<Phase, String> {
         talk.say(&command)?;
     }
     publish_for(&mut talks, &command, phase::WARM)?;
-    let tree = || measure::tree(node.server.pid()).map_err(|error| error.to_string());
-    let (before, own) = (tree()?, Own::begin());
-    let acknowledged = publish_for(&mut talks, &command, asked.window)?;
-    let (after, own) = (tree()?, own.end());
-    let ns = own.seconds * 1e9;
+    let (acknowledged, cost) = node.cost(|| publish_for(&mut talks, &command, asked.window))?;
     Ok(Phase {
-        per_s: acknowledged as f64 / own.seconds,
-        cores: after.cpu_ns_since(&before) as f64 / ns,
-        starved: after.starved_ns_since(&before) as f64 / ns,
-        own,
+        per_s: acknowledged as f64 / cost.seconds(),
+        cost: Some(cost),
     })
 }
 
@@ -135,8 +114,8 @@ fn synced(asked: &Asked) -> Result<Phase, String> {
     let said = |error: std::io::Error| format!("the bare loop: {error}");
     let mut file = std::fs::File::create(folder.path().join("bare")).map_err(said)?;
     let data = [b'x'; DATA_BYTES];
-    let own = Own::begin();
-    let end = clock::mono_ns() + asked.window.as_nanos() as u64;
+    let begun = clock::mono_ns();
+    let end = begun + asked.window.as_nanos() as u64;
     let mut written = 0;
     while clock::mono_ns() < end {
         file.write_all(&data)
@@ -144,11 +123,9 @@ fn synced(asked: &Asked) -> Result<Phase, String> {
             .map_err(said)?;
         written += 1;
     }
-    let own = own.end();
+    let seconds = (clock::mono_ns() - begun) as f64 / 1e9;
     Ok(Phase {
-        per_s: f64::from(written) / own.seconds,
-        cores: 0.0,
-        starved: 0.0,
-        own,
+        per_s: f64::from(written) / seconds,
+        cost: None,
     })
 }
