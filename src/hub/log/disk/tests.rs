@@ -1,5 +1,6 @@
 //! The log on disk: what every log promises, and what only it does.
 mod mend;
+mod newest_segment;
 mod skipped;
 
 use super::*;
