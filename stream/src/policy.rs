@@ -61,7 +61,8 @@ impl Engine {
                 }
             }
             Overflow::DropOldest => self.drop_overtaken(index),
-            Overflow::Spill if parked => spills |= self.is_over(index),
+            // One that takes is looked at only where memory has overtaken it.
+            Overflow::Spill => spills |= self.is_over(index),
             _ => {}
         }
         self.close_hole(index);

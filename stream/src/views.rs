@@ -51,15 +51,13 @@ impl<'a> Stand<'a> {
         let pinned = ring
             .pinned_from(ordinal)
             .map(|(at, offset)| (at, offset - 1));
-        let mark = ring
-            .break_from(ordinal)
-            .filter(|m| m.ordinal < ring.first());
-        let mark = mark.map(|m| (m.ordinal, m.before));
+        let mark = ring.break_from(ordinal).map(|m| (m.ordinal, m.before));
+        let begin = ring.position_before(ring.first());
+        let begin = begin.map(|before| (ring.first(), before));
         // Whatever is at hand next tells where it begins; a mark that is pinned tells it itself.
-        let all = [mark, survivor, pinned].into_iter().flatten();
+        let all = [begin, mark, survivor, pinned].into_iter().flatten();
         let next = all.min_by_key(|(at, _)| *at);
         next.map(|(_, before)| before)
-            .or_else(|| ring.position_before(ring.first()))
     }
 
     /// Where a conflating cursor at `ordinal` goes on: there, or where the ring has overtaken it at the next survivor or mark.

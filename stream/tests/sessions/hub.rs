@@ -78,6 +78,25 @@ fn what_the_hub_lost_is_told_in_its_place_also_where_other_settings_came_since()
 }
 
 #[test]
+fn what_the_hub_lost_since_one_is_drained_is_not_told_to_it() {
+    let mut bench = Bench::new();
+    let id = bench.open();
+    let conflates = r#""overflow":"conflate","bound":{"messages":6}"#;
+    bench.subscribe(id, &format!(r#""topic":"t",{conflates}"#));
+    for _ in 0..3 {
+        bench.publish("t");
+    }
+    bench.refuse(id);
+    bench.say(id, r#"{"op":"unsubscribe","topic":"t","drain":true}"#);
+    lose(&mut bench, 9, Some(3));
+    // It supersedes what is pending.
+    bench.publish("t");
+    bench.engine.handle_writable(bench.now, id);
+    let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
+    assert_eq!(ops, ["mode", "unsubscribed"]);
+}
+
+#[test]
 fn what_came_while_the_hub_was_away_is_lost_uncounted_if_anything_did() {
     for (passed, told) in [
         (0, json!([])),

@@ -54,6 +54,23 @@ fn a_quiet_subscriber_is_told_no_position_past_what_its_rate_or_batch_holds() {
 }
 
 #[test]
+fn who_began_where_a_quiet_view_had_come_is_not_told_that_again() {
+    let mut bench = Bench::new();
+    let (first, second) = (bench.open(), bench.open());
+    bench.subscribe(first, r#""topic":"t","batch":{"ms":60000}"#);
+    bench.publish("other");
+    bench.wait(13 * SECOND);
+    let told = |all: Vec<Value>| {
+        let positions = all.into_iter().filter(|f| f["op"] == "position");
+        positions.map(|f| f["offset"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(bench.take(first)), [1]);
+    bench.subscribe(second, r#""topic":"t""#);
+    bench.wait(13 * SECOND);
+    assert_eq!(told(bench.take(second)), [0; 0]);
+}
+
+#[test]
 fn the_slowest_are_those_furthest_behind_and_no_more_than_asked_for() {
     let mut bench = Bench::new();
     let ids: Vec<SessionId> = (0..4).map(|_| bench.open()).collect();

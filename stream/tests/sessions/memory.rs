@@ -104,6 +104,70 @@ fn the_newest_of_each_key_that_memory_took_is_lost_and_what_was_superseded_is_no
     }
 }
 
+/// One who takes what he is given, and is not visited while it comes.
+fn other(bench: &mut Bench) {
+    let other = bench.open();
+    let bound = r#""bound":{"messages":1000,"bytes":10000000}"#;
+    bench.subscribe(other, &format!(r#""topic":"other",{bound}"#));
+}
+
+/// So many large ones wait for that one, and are the newest there are.
+fn fill(bench: &mut Bench, n: usize) {
+    bench.wait(1);
+    bench.data = LARGE;
+    for _ in 0..n {
+        bench.publish("other");
+    }
+    bench.data = b"1";
+}
+
+#[test]
+fn what_memory_took_of_what_was_left_behind_ends_right_before_the_next() {
+    let mut bench = Bench::new();
+    other(&mut bench);
+    let id = bench.open();
+    let bound = r#""bound":{"messages":1000,"bytes":10000000}"#;
+    let rest = format!(r#""topic":"t.*","overflow":"drop_oldest",{bound}"#);
+    bench.subscribe(id, &rest);
+    publish(&mut bench, 1..=90);
+    bench.refuse(id);
+    let rate = r#""rate":{"mode":"sample","ms":1000}"#;
+    bench.say(
+        id,
+        &format!(r#"{{"op":"reconfigure","topic":"t.*",{rate}}}"#),
+    );
+    fill(&mut bench, 20);
+    bench.engine.handle_writable(bench.now, id);
+    let all = told(&bench.take(id));
+    let taken = all[0][2].as_i64().unwrap();
+    assert_eq!(all[0], json!(["memory", 1, taken, taken]));
+    assert_eq!(all[1], taken + 1);
+}
+
+#[test]
+fn a_loss_is_told_behind_the_only_message_of_another_that_keeps_up() {
+    const HUGE: &[u8] = &[b'1'; 200_000];
+    let mut bench = Bench::new();
+    other(&mut bench);
+    let id = bench.open();
+    bench.subscribe(id, r#""topic":"t","overflow":"drop_oldest""#);
+    bench.subscribe(id, r#""topic":"u""#);
+    bench.data = HUGE;
+    bench.publish("t");
+    bench.data = b"1";
+    bench.publish("u");
+    bench.say(
+        id,
+        r#"{"op":"reconfigure","topic":"t","overflow":"conflate"}"#,
+    );
+    while bench.engine.poll_visit(bench.now).is_some() {}
+    let answer = bench.engine.poll_write(bench.now, id)[0].bytes().len();
+    bench.engine.handle_written(bench.now, id, answer, false);
+    fill(&mut bench, 90);
+    let all = told(&bench.take(id));
+    assert_eq!(all, json!([2, ["memory", 1, 1, 1]]));
+}
+
 #[test]
 fn one_that_reads_on_from_the_log_and_has_no_credit_is_passed_by() {
     let mut bench = Bench::new();

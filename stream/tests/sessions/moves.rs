@@ -120,6 +120,23 @@ fn an_epoch_that_begins_behind_what_was_left_is_not_of_it() {
 }
 
 #[test]
+fn an_epoch_that_begins_right_behind_what_was_left_is_not_of_it() {
+    let mut bench = Bench::new();
+    let rate = r#""rate":{"mode":"throttle_first","ms":1000}"#;
+    let stays = bench.open();
+    bench.subscribe(stays, &format!(r#""topic":"t",{rate}"#));
+    let id = waiting(&mut bench, rate, 1);
+    change(&mut bench, id, r#""rate":null"#);
+    // Of this one the rate that was left lets nothing pass.
+    bench.publish("t");
+    bench.restart_hub("f");
+    bench.serve_hub();
+    let ledger = ledger(&mut bench, id);
+    let counts = [&ledger["published"], &ledger["pending"]["memory"]];
+    assert_eq!(counts, [2, 2]);
+}
+
+#[test]
 fn who_is_about_to_end_goes_to_no_other_rate_though_it_falls_behind() {
     let mut bench = Bench::new();
     let rate = r#""rate":{"mode":"sample","ms":1000,"when":"behind"}"#;

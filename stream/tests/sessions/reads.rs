@@ -1,9 +1,9 @@
 //! Where subscriptions begin, and what is asked of the log.
-use pubsub_stream::SessionId;
 use pubsub_stream::hub::{HubEvent, LostHistory, Refusal, SliceGap, SliceHead, Start};
+use pubsub_stream::{Config, SessionId};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SECOND, frames, offsets, piece};
+use crate::bench::{Bench, SECOND, config, frames, offsets, piece};
 
 /// Subscribes to `t` from there: what is asked of the log for it.
 fn ask(bench: &mut Bench, id: SessionId, rest: &str) -> (u32, Start) {
@@ -679,4 +679,39 @@ fn who_is_about_to_leave_goes_on_nowhere() {
     let all = bench.take(id);
     let ledger = &all.last().unwrap()["ledger"];
     assert_eq!([&ledger["published"], &ledger["delivered"]], [2, 2]);
+}
+
+#[test]
+fn one_that_stands_in_line_twice_since_the_hub_went_away_is_handed_its_piece_once() {
+    let mut bench = Bench::with(Config {
+        reads_in_flight: 3,
+        ..config()
+    });
+    let late = bench.open();
+    bench.offset = 100;
+    let all: Vec<i64> = (1..=30).collect();
+    let reader = read(&mut bench, "", piece(0, 0, 30), &all);
+    bench.say(late, r#"{"op":"subscribe","topic":"u","from":"earliest"}"#);
+    bench.restart_hub("e");
+    assert_eq!(bench.reads(), [], "slices are over their budget");
+    bench.take(reader);
+    bench.data = b"1";
+    let reads = bench.reads();
+    let (request, _) = reads.iter().find(|r| r.1 == Start::Earliest).unwrap();
+    bench.slice(piece(*request, 0, 5), "u", &[4, 5]);
+    assert_eq!(offsets(&bench.take(late)), [4, 5]);
+    bench.say(late, r#"{"op":"ledger","id":1,"topic":"u"}"#);
+    let ledger = &bench.take(late)[0]["ledger"];
+    assert_eq!([&ledger["published"], &ledger["delivered"]], [2, 2]);
+}
+
+#[test]
+fn what_was_read_for_one_that_ends_is_pending_however_short_memory_is() {
+    let mut bench = Bench::new();
+    let id = reader(&mut bench, "", 20);
+    bench.say(id, r#"{"op":"unsubscribe","id":2,"topic":"t"}"#);
+    let all = bench.take(id);
+    let ledger = &all.last().unwrap()["ledger"];
+    let counts = [&ledger["published"], &ledger["pending"]["memory"]];
+    assert_eq!(counts, [20, 20]);
 }
