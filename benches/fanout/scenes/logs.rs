@@ -78,8 +78,9 @@ impl Cost {
     }
 
     /// Says what the bench itself took, and why the figures don't count, if they don't.
-    pub fn judge<'a>(findings: &mut Findings, costs: impl Iterator<Item = &'a Self> + Clone) {
-        let of = |value: fn(&Self) -> f64| median(costs.clone().map(value).collect());
+    pub fn judge<'a>(findings: &mut Findings, costs: impl Iterator<Item = &'a Self>) {
+        let costs: Vec<&Self> = costs.collect();
+        let of = |value: fn(&Self) -> f64| median(costs.iter().copied().map(value).collect());
         let (busy, starved) = (of(|cost| cost.own.busy), of(|cost| cost.own.starved));
         findings.say("the bench's own share of a core", format!("{busy:.2}"));
         findings.doubt(&doubts(of(|cost| cost.starved), busy, starved));
