@@ -3,7 +3,7 @@
 //! A publication marks its cohorts; a pass over a cohort's active members then visits each that has something to receive, and hands it
 //! all it is behind by. What arrives during a pass is taken along by those not yet visited and starts another pass for the rest,
 //! so that batches grow by themselves when the machine is busy. Sessions with control frames go first; those that are catching
-//! up take turns with the passes, so that neither starves the other.
+//! up take turns with the passes, byte for byte: neither starves the other, and a message of now doesn't wait for sixty of before.
 
 use std::collections::VecDeque;
 
@@ -24,10 +24,31 @@ pub(crate) struct Visits {
     again: VecDeque<u32>,
     /// Cohorts with something new.
     dirty: VecDeque<u32>,
-    /// Whose turn it is between the last two.
-    pass_next: bool,
+    /// Of which of the last two the session under way is; `None`: it has control frames.
+    turn: Option<Turn>,
+    /// Bytes that those of `again` were handed and the passes have yet to be, while they have something.
+    ahead: usize,
     /// Visits of the present cohort in this turn.
     taken: u32,
+}
+
+/// Those that take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Again,
+    Pass,
+}
+
+impl Visits {
+    /// The session under way was handed so much.
+    #[inline]
+    pub(crate) fn handed(&mut self, bytes: usize) {
+        match self.turn {
+            Some(Turn::Again) => self.ahead += bytes,
+            Some(Turn::Pass) => self.ahead = self.ahead.saturating_sub(bytes),
+            None => {}
+        }
+    }
 }
 
 impl Engine {
@@ -35,16 +56,27 @@ impl Engine {
     pub fn poll_visit(&mut self, now: Now) -> Option<SessionId> {
         while let Some(index) = self.visits.first.pop_front() {
             if let Some(id) = self.visit(index) {
+                self.visits.turn = None;
                 return Some(id);
             }
         }
-        self.visits.pass_next = !self.visits.pass_next;
-        let again = (!self.visits.pass_next).then(|| self.next_again());
+        if self.visits.ahead == 0
+            && let Some(id) = self.next_again()
+        {
+            return self.in_turn(Turn::Again, id);
+        }
+        if let Some(id) = self.next_of_pass(now) {
+            return self.in_turn(Turn::Pass, id);
+        }
+        self.visits.ahead = 0;
         // A pass may come to those that have no credit but something to tell.
-        again
-            .flatten()
-            .or_else(|| self.next_of_pass(now))
-            .or_else(|| self.next_again())
+        let id = self.next_again()?;
+        self.in_turn(Turn::Again, id)
+    }
+
+    fn in_turn(&mut self, turn: Turn, id: SessionId) -> Option<SessionId> {
+        self.visits.turn = Some(turn);
+        Some(id)
     }
 
     /// Whether a visit is waiting, so that a driver does not sleep.

@@ -24,6 +24,7 @@ impl Engine {
             return;
         };
         self.now = now;
+        self.visits.handed(bytes);
         if !blocked && self.try_hand_over(now, index, bytes) {
             self.plan.clear();
             return;

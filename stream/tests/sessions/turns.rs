@@ -337,3 +337,32 @@ fn who_subscribes_on_a_socket_that_takes_nothing_is_given_what_comes_once_it_tak
     let ops: Vec<Value> = bench.take(id).iter().map(|f| f["op"].clone()).collect();
     assert_eq!(ops, ["pong", "subscribed", "msg"]);
 }
+
+#[test]
+fn who_keeps_up_is_handed_as_many_bytes_as_who_catches_up() {
+    let mut bench = Bench::new();
+    let deep: Vec<SessionId> = (0..2).map(|_| bench.open()).collect();
+    for id in &deep {
+        bench.subscribe(*id, r#""topic":"deep""#);
+    }
+    let live: Vec<SessionId> = (0..8).map(|_| bench.open()).collect();
+    for id in &live {
+        bench.subscribe(*id, r#""topic":"live""#);
+    }
+    for _ in 0..200 {
+        bench.publish("deep");
+    }
+    bench.refuse_all(&deep);
+    for id in &deep {
+        bench.engine.handle_writable(bench.now, *id);
+    }
+    bench.publish("live");
+    let mut visited = Vec::new();
+    while let Some(id) = bench.engine.poll_visit(bench.now) {
+        bench.write(id, usize::MAX);
+        visited.push(id);
+    }
+    // The first write to one of the deep is more than all the live get together.
+    assert_eq!(visited[1..9], live);
+    assert!(deep.contains(&visited[0]) && deep.contains(&visited[9]));
+}
