@@ -133,26 +133,30 @@ async fn whatever_dies_under_load_every_acknowledged_publication_is_there_once()
         let node = durable_node(folder.path(), &["--log-sync", "none"]).await;
         let mut socket = Socket::open(node.listen).await;
         let hub = node.hub_pid().await;
-        let mut take = |answer: Value| {
-            if answer["op"] == "published" {
-                let told = answer["id"].as_u64().expect("a number");
-                assert_eq!(acknowledged.insert(told, offset(&answer)), None);
-            }
-        };
+        let mut answers = Vec::new();
         for step in 0..2000 {
             number += 1;
             let command = json!({"op": "publish", "id": number, "topic": "t", "data": number});
             socket.feed_text(command.to_string()).await;
             if step == 1000 + 100 * round {
                 socket.flush().await;
-                // In the middle of it: some are acknowledged, others are on their way.
-                take(socket.next().await);
+                // Some are acknowledged, and many are under way.
+                answers.push(socket.next().await);
                 node.signal(hub, Signal::KILL);
+                while answers.len() <= step as usize {
+                    answers.push(socket.next().await);
+                }
             }
         }
         socket.flush().await;
-        for _ in 1..2000 {
-            take(socket.next().await);
+        while answers.len() < 2000 {
+            answers.push(socket.next().await);
+        }
+        for answer in &answers {
+            if answer["op"] == "published" {
+                let told = answer["id"].as_u64().expect("a number");
+                assert_eq!(acknowledged.insert(told, offset(answer)), None);
+            }
         }
         for _ in 0..100 {
             number += 1;

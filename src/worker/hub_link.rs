@@ -7,6 +7,7 @@
 //! - A link that breaks is reported to the engine once, before anything of the next one.
 //! - Requests are taken from the engine only as fast as the hub takes them: what waits, waits there, under the engine's bounds.
 //! - The hub's absence costs one attempt per pause and no connection of a client.
+use super::fanout::Slice;
 use crate::link::{Join, LINK_VERSION, LinkError, LinkReader, encode_join, encode_request};
 use pubsub_stream::{Engine, Now};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -20,6 +21,9 @@ use tokio::net::UnixStream;
 
 /// First pause between attempts, and the longest: a hub is back within a second or two of its death.
 const PAUSE_NS: (u64, u64) = (10_000_000, 1_000_000_000);
+/// Read at once while a fan-out is under way: what comes is mostly what those who catch up have asked for, and who keeps up would wait for
+/// its decoding at every slice.
+const SHARE_BYTES: usize = 16 << 10;
 /// Requests encoded and not yet taken by the hub: one read of its side. Publications among them count as sent, so that if the link
 /// breaks their outcome is unknown though they never left; what waits in the engine is known not to have been done.
 const OUT_BYTES: usize = 64 << 10;
@@ -87,9 +91,14 @@ impl HubLink {
     }
 
     /// Ready when something has arrived, when it broke, or when it takes requests again that it had no room for.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// While a fan-out is under way little is read.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, fan_out: Slice) -> Poll<()> {
+        let share = match fan_out {
+            Slice::Done => usize::MAX,
+            Slice::More => SHARE_BYTES,
+        };
         match &mut self.up {
-            Some(up) => up.poll(cx),
+            Some(up) => up.poll(cx, share),
             None => Poll::Pending,
         }
     }
@@ -185,7 +194,7 @@ impl HubLink {
 }
 
 impl Up {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, share: usize) -> Poll<()> {
         if self.broken.is_some() {
             return Poll::Ready(());
         }
@@ -193,7 +202,7 @@ impl Up {
         if self.stream.poll_read_ready(cx).is_pending() {
             return self.poll_space(cx);
         }
-        match self.read(cx) {
+        match self.read(cx, share) {
             Poll::Ready(Ok(0)) => self.broken = Some(Broken::Ended),
             Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => self.broken = Some(error.into()),
@@ -202,11 +211,12 @@ impl Up {
         Poll::Ready(())
     }
 
-    /// One read; the runtime learns from a short one that there is no more.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// One read of at most so many bytes; the runtime learns from a short one that there is no more.
+    fn read(&mut self, cx: &mut Context<'_>, share: usize) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
         let got = self.reader.fill(|space| {
-            let mut space = ReadBuf::new(space);
+            let bytes = space.len().min(share);
+            let mut space = ReadBuf::new(&mut space[..bytes]);
             match stream.poll_read(cx, &mut space) {
                 Poll::Ready(Ok(())) => Ok(space.filled().len()),
                 Poll::Ready(Err(error)) => Err(Poll::Ready(error)),

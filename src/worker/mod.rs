@@ -159,6 +159,8 @@ struct Worker {
     monitor: Monitor,
     /// Apart: a kilobyte of histograms, looked at now and then.
     tally: Box<Tally>,
+    /// Whether the last turn's fan-out came to its end.
+    fan_out: Slice,
     /// How the next turn follows the last one.
     pace: Pace,
     /// How the last one followed the one before.
@@ -204,7 +206,7 @@ impl Worker {
             outcome.map_err(WorkerError::Poller)?;
             woken = true;
         }
-        woken |= self.hub.poll(cx).is_ready();
+        woken |= self.hub.poll(cx, self.fan_out).is_ready();
         woken |= self.front.poll_arrived(cx).is_ready();
         woken |= self.timer.poll(cx).is_ready();
         match self.control.poll(cx) {
@@ -235,14 +237,14 @@ impl Worker {
         let now = self.finished(Part::Hub, now);
         self.on_deadline(now);
         let now = self.finished(Part::Timers, now);
-        let slice = fanout::run(&mut self.engine, &mut self.connections, now);
+        self.fan_out = fanout::run(&mut self.engine, &mut self.connections, now);
         let now = self.finished(Part::Fanout, now);
         self.hub.send(&mut self.engine);
         self.on_closed(now);
         let now = self.finished(Part::Output, now);
         self.account(now);
         let all_in = [more_arrivals, more_events, more_input] == [Pace::Wait; 3];
-        self.pace = match slice {
+        self.pace = match self.fan_out {
             Slice::Done if all_in => Pace::Wait,
             Slice::Done | Slice::More => Pace::Hurry,
         };

@@ -6,6 +6,7 @@ use super::accept;
 use super::connection::Connections;
 use super::control::Control;
 use super::drain::Drain;
+use super::fanout::Slice;
 use super::front::Front;
 use super::gate::Accepts;
 use super::hub_link::HubLink;
@@ -72,6 +73,7 @@ impl Worker {
             timer: Timer::new().map_err(WorkerError::Poller)?,
             heartbeat_ns: now.mono_ns,
             monitor: Monitor::default(),
+            fan_out: Slice::Done,
             pace: Pace::Hurry,
             followed: Pace::Wait,
         })

@@ -63,20 +63,20 @@ impl Engine {
         if self.visits.ahead == 0
             && let Some(id) = self.next_again()
         {
-            return self.in_turn(Turn::Again, id);
+            return Some(self.in_turn(Turn::Again, id));
         }
         if let Some(id) = self.next_of_pass(now) {
-            return self.in_turn(Turn::Pass, id);
+            return Some(self.in_turn(Turn::Pass, id));
         }
         self.visits.ahead = 0;
         // A pass may come to those that have no credit but something to tell.
         let id = self.next_again()?;
-        self.in_turn(Turn::Again, id)
+        Some(self.in_turn(Turn::Again, id))
     }
 
-    fn in_turn(&mut self, turn: Turn, id: SessionId) -> Option<SessionId> {
+    fn in_turn(&mut self, turn: Turn, id: SessionId) -> SessionId {
         self.visits.turn = Some(turn);
-        Some(id)
+        id
     }
 
     /// Whether a visit is waiting, so that a driver does not sleep.

@@ -23,6 +23,7 @@ use super::{DiskLog, RESERVE, Recovered, bit};
 use crate::config::{LogSync, Retain};
 use hashbrown::HashMap;
 use pubsub_stream::Now;
+use rustix::fs::fdatasync;
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
@@ -182,6 +183,7 @@ impl DiskLog {
 /// What is found, segment by segment in the order of their bases.
 struct Recovery {
     boot: [u8; 16],
+    sync: LogSync,
     classes: Vec<Class>,
     topics: HashMap<Arc<str>, Recovered>,
     holes: Vec<(i64, i64)>,
@@ -217,6 +219,7 @@ impl Recovery {
         }
         Ok(Self {
             boot,
+            sync: options.sync,
             classes,
             topics: HashMap::new(),
             holes: Vec::new(),
@@ -368,6 +371,10 @@ impl Recovery {
         });
         let scanned = scanned.map_err(&failed)?;
         self.cut(number, &file, &found.path, &scanned)?;
+        if self.sync != LogSync::None {
+            // Who wrote it may have died before its sync, and from now on it counts as synced.
+            fdatasync(&*file).map_err(|error| failed(error.into()))?;
+        }
         let bytes = scanned.end;
         if places.records == 0 {
             // It says how far the class had come, until another one does.
