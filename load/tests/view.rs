@@ -21,8 +21,11 @@ struct InTerminal {
 impl InTerminal {
     /// Runs a command of a shell in a terminal of this kind.
     fn run(command: &str, term: &str) -> Self {
-        let mut child = Command::new("script")
+        // Who runs these tests may ignore hang-ups, and so would what is run here.
+        let mut child = Command::new("env")
             .args([
+                "--default-signal=HUP",
+                "script",
                 "-qefc",
                 &format!("stty rows 24 cols 80; {command}"),
                 "/dev/null",
@@ -33,7 +36,7 @@ impl InTerminal {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("script, of util-linux");
+            .expect("env of coreutils, and script of util-linux");
         let output = child.stdout.take().unwrap();
         let seen = String::new();
         Self {

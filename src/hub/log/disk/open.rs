@@ -191,6 +191,8 @@ struct Recovery {
     is_cut: bool,
     /// Classes whose last segment so far ends in a write that was cut short; a bit for each.
     unfinished: u64,
+    /// Classes of which a segment was found; a bit for each.
+    begun: u64,
 }
 
 impl Recovery {
@@ -225,6 +227,7 @@ impl Recovery {
             holes: Vec::new(),
             is_cut: false,
             unfinished: 0,
+            begun: 0,
         })
     }
 
@@ -260,6 +263,7 @@ impl Recovery {
             self.is_cut = true;
             return fs::remove_file(&found.path).map_err(in_file(&found.path));
         };
+        self.note_lost_between(found.class, &head);
         let file = Arc::new(file);
         let index = IndexFile::open(&found.path.with_extension("idx"));
         let usable = index.and_then(|index| {
@@ -270,6 +274,20 @@ impl Recovery {
             Ok((index, sparse)) => self.take_sealed(found, (file, head), index, sparse),
             Err(error) => self.take_scanned(found, (file, head), &error),
         }
+    }
+
+    /// The end of the segment before this one may be lost although this one is there: a disk keeps no order without a sync.
+    fn note_lost_between(&mut self, class: usize, head: &SegmentHead) {
+        let last = self.classes[class].last();
+        if self.begun & bit(class) != 0 && head.before > last {
+            tracing::error!(
+                after = last,
+                before = head.before + 1,
+                "the end of a segment of the log is lost"
+            );
+            self.holes.push((last + 1, head.before));
+        }
+        self.begun |= bit(class);
     }
 
     /// One whose index says what is in it.

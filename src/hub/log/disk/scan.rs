@@ -325,7 +325,12 @@ impl<'a> Scan<'a> {
             self.block_at = spot.at;
             self.read_bytes += self.block.len() as u64;
         }
-        Ok(&self.block[(spot.at - self.block_at) as usize..])
+        // The file may be shorter than it was.
+        let bytes = &self.block[(spot.at - self.block_at) as usize..];
+        if bytes.len() < wanted {
+            return Err(Unreadable);
+        }
+        Ok(bytes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log on disk: what every log promises, and what only it does.
 mod mend;
 mod newest_segment;
+mod power_cut;
 mod skipped;
 
 use super::*;
@@ -93,7 +94,13 @@ impl Stand {
     }
 
     fn open(&mut self) {
-        let mut log = open(self.folder.path(), &rules(), LogSync::None).unwrap();
+        self.open_with(LogSync::None);
+    }
+
+    /// The log of before is closed.
+    fn open_with(&mut self, sync: LogSync) {
+        self.log = None;
+        let mut log = open(self.folder.path(), &rules(), sync).unwrap();
         log.recovered();
         log.add_topic(self.topic, "a");
         self.log = Some(log);
@@ -208,6 +215,20 @@ fn copy(from: &Path, to: &Path) {
             let _ = std::fs::copy(&from, &to);
         }
     }
+}
+
+/// The offset of each record of a segment, and the first byte behind it.
+fn records(path: &Path) -> Vec<(i64, usize)> {
+    let base = segment::base_of(path).unwrap();
+    let file = std::fs::File::open(path).unwrap();
+    let mut records = Vec::new();
+    recover::scan(&file, base, &mut |shown| {
+        let entry = &shown.entry;
+        let bytes = RECORD_HEAD_BYTES + entry.topic.len() + entry.data.len();
+        records.push((entry.offset, shown.at as usize + bytes));
+    })
+    .unwrap();
+    records
 }
 
 fn batches() -> impl Strategy<Value = Vec<Vec<usize>>> {

@@ -168,14 +168,14 @@ impl<'a> TopicWalk<'a> {
                 // All of it is here already, and it isn't whole.
                 return Err(Fault::Shape);
             }
-            read_at(
-                file,
-                u64::from(place.at),
-                wanted.min(there) as usize,
-                &mut self.block,
-            )
-            .map_err(|_| Fault::Shape)?;
+            let asked = wanted.min(there) as usize;
+            read_at(file, u64::from(place.at), asked, &mut self.block).map_err(|_| Fault::Shape)?;
             self.block_at = place.at;
+            let is_short = self.block.len() < asked;
+            if is_short && matches!(read_record(&self.block), Err(Fault::Short { .. })) {
+                // The file is shorter than it was.
+                return Err(Fault::Shape);
+            }
             self.log.counts.note_read(self.block.len() as u64);
         }
     }

@@ -44,20 +44,6 @@ impl Damage {
     }
 }
 
-/// The offset of each record of a segment, and the first byte behind it.
-fn records(path: &Path) -> Vec<(i64, usize)> {
-    let base = segment::base_of(path).unwrap();
-    let file = std::fs::File::open(path).unwrap();
-    let mut records = Vec::new();
-    recover::scan(&file, base, &mut |shown| {
-        let entry = &shown.entry;
-        let bytes = RECORD_HEAD_BYTES + entry.topic.len() + entry.data.len();
-        records.push((entry.offset, shown.at as usize + bytes));
-    })
-    .unwrap();
-    records
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
