@@ -326,7 +326,8 @@ impl Engine {
             Overflow::Conflate | Overflow::Spill | Overflow::Disconnect => u64::MAX,
         };
         let replays = subscription.mode == Mode::Replay;
-        if replays { lag } else { lag.min(bound) }
+        // Of what the hub has for one that replays only what was read is counted, and that may be nothing at the moment.
+        if replays { lag.max(1) } else { lag.min(bound) }
     }
 
     fn slow(&self, now: Now, index: u32) -> Slow {
